@@ -1,0 +1,1 @@
+"""The control plane: desired state in etcd, decisions on NATS, the Kubernetes API in front."""

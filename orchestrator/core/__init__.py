@@ -1,0 +1,1 @@
+"""Decisions: pure functions of values, with no clock, chance, input or output of their own."""

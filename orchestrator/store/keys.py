@@ -1,0 +1,30 @@
+"""Where things are kept in the store."""
+
+from typing import Any
+
+from proto.kinds.kind import Kind
+
+ROOT = "/longshore/"
+REGISTRY = f"{ROOT}registry/"
+"""Every object: ``registry/<group or core>/<plural>/<namespace or _>/<name>``."""
+
+LEADER = f"{ROOT}leader"
+"""Held with a lease by the orchestrator that leads; its create revision is the epoch."""
+
+DEPLOYS = f"{ROOT}deploys/"
+"""Outcome by message id of deploy events, so that each is applied once."""
+
+
+def of(kind: Kind[Any], namespace: str, name: str) -> str:
+    """An object's key."""
+    return f"{prefix(kind)}{namespace or '_'}/{name}"
+
+
+def prefix(kind: Kind[Any]) -> str:
+    """What all keys of a kind start with."""
+    return f"{REGISTRY}{kind.group or 'core'}/{kind.plural}/"
+
+
+def deploy(namespace: str, digest: str) -> str:
+    """A deploy event's outcome."""
+    return f"{DEPLOYS}{namespace}/{digest}"

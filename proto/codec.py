@@ -1,0 +1,56 @@
+"""Bytes to structs and back: the only module that names a wire format.
+
+Everything is JSON: the objects in the store (Kubernetes' own form), and the messages on the bus
+(so that any NATS client can read along). Times are integer milliseconds or RFC 3339 text.
+"""
+
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from proto.errors import BadRequest
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder()
+
+
+@lru_cache(maxsize=256)  # a decoder per message and kind
+def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(type_)
+
+
+def encode(value: Any) -> bytes:
+    """The value as JSON."""
+    return _encoder.encode(value)
+
+
+def decode(payload: bytes, type_: type[T]) -> T:
+    """The struct in these bytes; fields it does not know are ignored (a newer peer sent them).
+
+    Raises:
+        BadRequest: The bytes are not JSON of that shape; the text names the field.
+    """
+    try:
+        found: T = _decoder(type_).decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"not a {getattr(type_, '__name__', type_)}: {error}") from error
+    return found
+
+
+def decode_any(payload: bytes) -> Any:
+    """Plain JSON values.
+
+    Raises:
+        BadRequest: The bytes are not JSON.
+    """
+    try:
+        return msgspec.json.decode(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"not JSON: {error}") from error
+
+
+def to_plain(value: Any) -> Any:
+    """The struct as plain dicts, lists, text and numbers, named as on the wire."""
+    return msgspec.to_builtins(value)

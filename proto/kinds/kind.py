@@ -1,0 +1,133 @@
+"""What is to be known about a kind, as data.
+
+Routes, discovery, OpenAPI, store keys, tables and CLI columns derive from these facts; nothing else
+in the project branches on which kind it holds, except the controllers that act on it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from proto.errors import FieldError
+from proto.meta import Resource
+
+R = TypeVar("R", bound=Resource)
+
+STANDARD_VERBS = (
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of ``kubectl get``.
+
+    Attributes:
+        name: Header; kubectl prints it in capitals.
+        cell: The value for an object at a wall-clock time in epoch milliseconds.
+        type: ``string`` or ``integer``.
+        priority: Above 0: shown with ``-o wide`` only.
+    """
+
+    name: str
+    cell: Callable[[Any, int], str | int]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    description: str = ""
+
+
+def _unchanged(resource: Any) -> Any:
+    return resource
+
+
+def _no_errors(_new: Any, _old: Any) -> list[FieldError]:
+    return []
+
+
+@dataclass(frozen=True, eq=False)
+class Kind(Generic[R]):
+    """The facts of one kind.
+
+    Attributes:
+        name: CamelCase, as in a manifest's ``kind``.
+        group: API group; empty for the core group.
+        plural: As in URLs.
+        type: The struct that holds it.
+        short_names: As typed: ``po``.
+        categories: ``all`` puts it into ``kubectl get all``.
+        columns: Besides Name (first) and Age, which the columns name themselves.
+        defaults: Fills in what Kubernetes fills in; idempotent.
+        validate: Every wrong field of ``(new, old)``; ``old`` is None on create.
+        fields: Field selectors it has beyond metadata.name and metadata.namespace.
+        has_status: Whether ``status`` is a subresource (ignored by writes to the object itself).
+        has_scale: Whether ``/scale`` reads and writes ``spec.replicas``.
+        subresources: Further ones, by name, with their verbs: ``log``, ``eviction``…
+        is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
+    """
+
+    name: str
+    group: str
+    version: str
+    plural: str
+    type: type[R]
+    singular: str
+    is_namespaced: bool = True
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    defaults: Callable[[R], R] = _unchanged
+    validate: Callable[[R, R | None], list[FieldError]] = _no_errors
+    fields: Mapping[str, Callable[[R], str]] = field(default_factory=dict)
+    has_status: bool = True
+    has_scale: bool = False
+    subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    is_deleted_gracefully: bool = False
+
+    @property
+    def api_version(self) -> str:
+        """``v1`` or ``apps/v1``."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """The plural with its group, as error messages say it: ``deployments.apps``."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def __repr__(self) -> str:
+        return f"<Kind {self.resource}>"
+
+
+def format_age(since_ms: int, now_ms: int) -> str:
+    """A duration as kubectl shows it (apimachinery, duration.HumanDuration).
+
+    >>> [format_age(0, s * 1000) for s in (5, 119, 150, 600, 3600 * 5, 3600 * 30, 86400 * 3)]
+    ['5s', '119s', '2m30s', '10m', '5h', '30h', '3d']
+    """
+    seconds = max(0, (now_ms - since_ms) // 1000)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if seconds < 120:
+        return f"{seconds}s"
+    if minutes < 10:
+        return f"{minutes}m{seconds % 60}s" if seconds % 60 else f"{minutes}m"
+    if hours < 3:
+        return f"{minutes}m"
+    if hours < 8:
+        return f"{hours}h{minutes % 60}m" if minutes % 60 else f"{hours}h"
+    if hours < 48:
+        return f"{hours}h"
+    if days < 8:
+        return f"{days}d{hours % 24}h" if hours % 24 else f"{days}d"
+    if days < 365 * 2:
+        return f"{days}d"
+    years = days // 365
+    if days < 365 * 8 and days % 365:
+        return f"{years}y{days % 365}d"
+    return f"{years}y"

@@ -1,0 +1,664 @@
+"""Pod: containers that run together on one node and share its network namespace."""
+
+from typing import Annotated, Any, ClassVar
+
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from proto import quantity
+from proto.errors import FieldError
+from proto.kinds import validation
+from proto.kinds.kind import Column, Kind, format_age
+from proto.meta import Condition, Model, ObjectMeta, Resource, is_true, parse_time_ms
+from proto.quantity import Quantity
+
+
+class ContainerPort(Model, frozen=True, kw_only=True):
+    """A port the container listens on; `host_port` publishes it on the node."""
+
+    container_port: int
+    host_port: int = 0
+    host_ip: str = field(default="", name="hostIP")
+    name: str = ""
+    protocol: str = ""
+
+
+class ObjectFieldSelector(Model, frozen=True, kw_only=True):
+    """A field of the pod itself: ``metadata.name``, ``status.podIP``…"""
+
+    field_path: str
+    api_version: str = ""
+
+
+class EnvVarSource(Model, frozen=True, kw_only=True):
+    """Where a variable's value comes from."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        {"configMapKeyRef", "secretKeyRef", "resourceFieldRef", "fileKeyRef"}
+    )
+
+    field_ref: ObjectFieldSelector | None = None
+
+
+class EnvVar(Model, frozen=True, kw_only=True):
+    """One environment variable."""
+
+    name: str
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class ResourceRequirements(Model, frozen=True, kw_only=True):
+    """What the container is promised, and what it may at most use."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"claims"})
+
+    limits: dict[str, Quantity] = {}
+    requests: dict[str, Quantity] = {}
+
+
+class Container(Model, frozen=True, kw_only=True):
+    """One container of a pod."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "envFrom",
+            "volumeMounts",
+            "volumeDevices",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "lifecycle",
+            "securityContext",
+            "restartPolicy",
+            "restartPolicyRules",
+            "resizePolicy",
+        }
+    )
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"terminationMessagePath", "terminationMessagePolicy"}
+    )
+
+    name: str
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    ports: Annotated[tuple[ContainerPort, ...], Meta(extra={"merge_key": "containerPort"})] = ()
+    env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    image_pull_policy: str = ""
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
+
+
+class Toleration(Model, frozen=True, kw_only=True):
+    """A taint the pod puts up with; an empty key with Exists tolerates all."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
+
+
+class PodSpec(Model, frozen=True, kw_only=True):
+    """What to run."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "volumes",
+            "initContainers",
+            "ephemeralContainers",
+            "affinity",
+            "topologySpreadConstraints",
+            "securityContext",
+            "activeDeadlineSeconds",
+            "shareProcessNamespace",
+            "hostPID",
+            "hostIPC",
+            "hostUsers",
+            "hostAliases",
+            "dnsConfig",
+            "priorityClassName",
+            "priority",
+            "runtimeClassName",
+            "readinessGates",
+            "schedulingGates",
+            "resourceClaims",
+            "imagePullSecrets",
+            "setHostnameAsFQDN",
+            "overhead",
+            "resources",
+            "os",
+        }
+    )
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "serviceAccount",
+            "serviceAccountName",
+            "automountServiceAccountToken",
+            "enableServiceLinks",
+            "preemptionPolicy",
+            "subdomain",
+        }
+    )
+
+    containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
+    restart_policy: str = ""
+    termination_grace_period_seconds: int | None = None
+    node_name: str = ""
+    node_selector: dict[str, str] = {}
+    tolerations: tuple[Toleration, ...] = ()
+    hostname: str = ""
+    host_network: bool = False
+    dns_policy: str = ""
+    scheduler_name: str = ""
+
+
+class ContainerStateRunning(Model, frozen=True, kw_only=True):
+    """Running since."""
+
+    started_at: str = ""
+
+
+class ContainerStateWaiting(Model, frozen=True, kw_only=True):
+    """Not running yet, or not yet again."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerStateTerminated(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """Ran, and ended.
+
+    Attributes:
+        signal: 0 when none ended it.
+    """
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    container_id: str = field(default="", name="containerID")
+
+
+class ContainerState(Model, frozen=True, kw_only=True):
+    """Exactly one of these is set; none on `ContainerStatus.last_state` before the first end."""
+
+    running: ContainerStateRunning | None = None
+    waiting: ContainerStateWaiting | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """One container, as its node last saw it."""
+
+    name: str
+    image: str = ""
+    image_id: str = field(default="", name="imageID")
+    container_id: str = field(default="", name="containerID")
+    ready: bool = False
+    started: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+class PodIP(Model, frozen=True, kw_only=True):
+    """One address."""
+
+    ip: str
+
+
+class PodStatus(Model, frozen=True, kw_only=True):
+    """What became of it.
+
+    Attributes:
+        phase: Pending, Running, Succeeded, Failed or Unknown.
+    """
+
+    phase: str = ""
+    conditions: Annotated[tuple[Condition, ...], Meta(extra={"merge_key": "type"})] = ()
+    message: str = ""
+    reason: str = ""
+    host_ip: str = field(default="", name="hostIP")
+    pod_ip: str = field(default="", name="podIP")
+    pod_ips: Annotated[tuple[PodIP, ...], Meta(extra={"merge_key": "ip"})] = field(
+        default=(), name="podIPs"
+    )
+    start_time: str = ""
+    container_statuses: tuple[ContainerStatus, ...] = ()
+    qos_class: str = ""
+
+
+class Pod(Resource, frozen=True, kw_only=True):
+    """See the module."""
+
+    spec: PodSpec = PodSpec()
+    status: PodStatus = PodStatus()
+
+
+class PodTemplateSpec(Model, frozen=True, kw_only=True):
+    """What a controller stamps pods from."""
+
+    metadata: ObjectMeta = ObjectMeta()
+    spec: PodSpec = PodSpec()
+
+
+def is_terminated(pod: Pod) -> bool:
+    """Whether all of its containers have ended for good."""
+    return pod.status.phase in ("Succeeded", "Failed")
+
+
+def is_active(pod: Pod) -> bool:
+    """Whether it counts as a replica: neither ended nor being deleted."""
+    return not is_terminated(pod) and not pod.metadata.deletion_timestamp
+
+
+def is_ready(pod: Pod) -> bool:
+    """Whether it can serve."""
+    return is_true(pod.status.conditions, "Ready")
+
+
+def tolerates(tolerations: tuple[Toleration, ...], key: str, value: str, effect: str) -> bool:
+    """Whether one of the tolerations covers a taint."""
+    return any(
+        (not t.effect or t.effect == effect)
+        and (
+            (t.operator == "Exists" and t.key in ("", key))
+            or (t.operator in ("", "Equal") and t.key == key and t.value == value)
+        )
+        for t in tolerations
+    )
+
+
+def requests(spec: PodSpec) -> dict[str, int]:
+    """What the pod asks of a node: milli-CPU under ``cpu``, whole units under other names.
+
+    A limit stands in for an absent request, as in Kubernetes.
+    """
+    total: dict[str, int] = {}
+    for container in spec.containers:
+        asked = container.resources.limits | container.resources.requests
+        for name, amount in asked.items():
+            units = quantity.milli(amount) if name == "cpu" else quantity.whole(amount)
+            total[name] = total.get(name, 0) + units
+    return total
+
+
+def host_ports(spec: PodSpec) -> frozenset[tuple[str, str, int]]:
+    """The node's ports it needs: (address, protocol, port); an empty address means all of them."""
+    return frozenset(
+        (port.host_ip, port.protocol or "TCP", port.host_port or port.container_port)
+        for container in spec.containers
+        for port in container.ports
+        if port.host_port or spec.host_network
+    )
+
+
+def qos_class(spec: PodSpec) -> str:
+    """Guaranteed, Burstable or BestEffort. Source: Kubernetes, Pod Quality of Service Classes."""
+    asked = [c.resources for c in spec.containers]
+    if not any(r.limits or r.requests for r in asked):
+        return "BestEffort"
+    if all(
+        {"cpu", "memory"} <= r.limits.keys()
+        and all(
+            quantity.parse(r.requests.get(name, r.limits[name])) == quantity.parse(r.limits[name])
+            for name in ("cpu", "memory")
+        )
+        for r in asked
+    ):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def default_spec(spec: PodSpec) -> PodSpec:
+    """The spec with Kubernetes' defaults filled in."""
+    return replace(
+        spec,
+        containers=tuple(_default_container(c, spec.host_network) for c in spec.containers),
+        restart_policy=spec.restart_policy or "Always",
+        termination_grace_period_seconds=(
+            30
+            if spec.termination_grace_period_seconds is None
+            else spec.termination_grace_period_seconds
+        ),
+        dns_policy=spec.dns_policy or "ClusterFirst",
+        scheduler_name=spec.scheduler_name or "default-scheduler",
+    )
+
+
+def _default_container(container: Container, host_network: bool) -> Container:
+    resources = container.resources
+    return replace(
+        container,
+        image_pull_policy=container.image_pull_policy or _pull_policy(container.image),
+        ports=tuple(
+            replace(
+                port,
+                protocol=port.protocol or "TCP",
+                host_port=port.host_port or (port.container_port if host_network else 0),
+            )
+            for port in container.ports
+        ),
+        resources=replace(
+            resources,
+            limits={name: quantity.canonical(v) for name, v in resources.limits.items()},
+            requests={
+                name: quantity.canonical(v)
+                for name, v in (resources.limits | resources.requests).items()
+            },
+        ),
+    )
+
+
+def _pull_policy(image: str) -> str:
+    """Always for a floating tag, else IfNotPresent. Source: Kubernetes, Images."""
+    _, _, last = image.rpartition("/")
+    tag = "" if "@" in last else last.partition(":")[2] or "latest"
+    return "Always" if tag == "latest" else "IfNotPresent"
+
+
+def defaults(pod: Pod) -> Pod:
+    """The pod with Kubernetes' defaults filled in."""
+    spec = default_spec(pod.spec)
+    status = pod.status
+    return replace(
+        pod,
+        spec=spec,
+        status=replace(
+            status,
+            phase=status.phase or "Pending",
+            qos_class=status.qos_class or qos_class(spec),
+        ),
+    )
+
+
+def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
+    """Every wrong field of a pod's spec, after defaults."""
+    errors: list[FieldError] = []
+    if not spec.containers:
+        errors.append(validation.required(f"{path}.containers"))
+    seen: set[str] = set()
+    for index, container in enumerate(spec.containers):
+        at = f"{path}.containers[{index}]"
+        errors += _validate_container(at, container)
+        if container.name in seen:
+            errors.append(validation.duplicate(f"{at}.name", container.name))
+        seen.add(container.name)
+    if spec.restart_policy not in ("Always", "OnFailure", "Never"):
+        errors.append(
+            validation.not_supported(
+                f"{path}.restartPolicy", spec.restart_policy, ("Always", "OnFailure", "Never")
+            )
+        )
+    if spec.dns_policy not in ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"):
+        errors.append(
+            validation.not_supported(
+                f"{path}.dnsPolicy",
+                spec.dns_policy,
+                ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+            )
+        )
+    errors += validation.non_negative(
+        f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
+    )
+    errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
+    if spec.hostname:
+        errors += validation.label(f"{path}.hostname", spec.hostname)
+    if spec.node_name:
+        errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
+    for index, toleration in enumerate(spec.tolerations):
+        errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
+    return errors
+
+
+def _validate_container(at: str, container: Container) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if not container.name:
+        errors.append(validation.required(f"{at}.name"))
+    else:
+        errors += validation.label(f"{at}.name", container.name)
+    if not container.image:
+        errors.append(validation.required(f"{at}.image"))
+    elif container.image != container.image.strip():
+        errors.append(
+            validation.invalid(
+                f"{at}.image", container.image, "must not have leading or trailing whitespace"
+            )
+        )
+    if container.image_pull_policy not in ("Always", "IfNotPresent", "Never"):
+        errors.append(
+            validation.not_supported(
+                f"{at}.imagePullPolicy",
+                container.image_pull_policy,
+                ("Always", "IfNotPresent", "Never"),
+            )
+        )
+    for index, port in enumerate(container.ports):
+        errors += _validate_port(f"{at}.ports[{index}]", port)
+    for index, env in enumerate(container.env):
+        if not env.name:
+            errors.append(validation.required(f"{at}.env[{index}].name"))
+        elif not validation.ENV_NAME.fullmatch(env.name):
+            errors.append(
+                validation.invalid(
+                    f"{at}.env[{index}].name",
+                    env.name,
+                    "a valid environment variable name must consist of alphabetic characters, "
+                    "digits, '_', '-', or '.', and must not start with a digit",
+                )
+            )
+        errors += _validate_env_source(f"{at}.env[{index}]", env)
+    errors += _validate_resources(f"{at}.resources", container.resources)
+    return errors
+
+
+FIELD_PATHS = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.podIP",
+)
+"""What `EnvVarSource.field_ref` may name, besides metadata.labels['x'] and annotations."""
+
+
+def _validate_env_source(at: str, env: EnvVar) -> list[FieldError]:
+    if env.value_from is None:
+        return []
+    if env.value:
+        return [
+            validation.invalid(
+                f"{at}.valueFrom", "", "may not be specified when `value` is not empty"
+            )
+        ]
+    ref = env.value_from.field_ref
+    if ref is None:
+        return [validation.invalid(f"{at}.valueFrom", "", "must specify one of: `fieldRef`")]
+    if ref.field_path in FIELD_PATHS or ref.field_path.startswith(
+        ("metadata.labels['", "metadata.annotations['")
+    ):
+        return []
+    return [
+        validation.not_supported(f"{at}.valueFrom.fieldRef.fieldPath", ref.field_path, FIELD_PATHS)
+    ]
+
+
+def _validate_port(at: str, port: ContainerPort) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if not 0 < port.container_port < 65536:
+        errors.append(
+            validation.invalid(
+                f"{at}.containerPort", port.container_port, "must be between 1 and 65535, inclusive"
+            )
+        )
+    if not 0 <= port.host_port < 65536:
+        errors.append(
+            validation.invalid(
+                f"{at}.hostPort", port.host_port, "must be between 1 and 65535, inclusive"
+            )
+        )
+    if port.protocol not in ("TCP", "UDP", "SCTP"):
+        errors.append(
+            validation.not_supported(f"{at}.protocol", port.protocol, ("SCTP", "TCP", "UDP"))
+        )
+    if port.name and len(port.name) > 15:
+        errors.append(
+            validation.invalid(f"{at}.name", port.name, "must be no more than 15 characters")
+        )
+    return errors
+
+
+def _validate_resources(at: str, found: ResourceRequirements) -> list[FieldError]:
+    errors = validation.amounts(f"{at}.limits", found.limits)
+    errors += validation.amounts(f"{at}.requests", found.requests)
+    if errors:
+        return errors
+    for name, limit in found.limits.items():
+        request = found.requests.get(name)
+        if request is not None and quantity.parse(request) > quantity.parse(limit):
+            errors.append(
+                validation.invalid(
+                    f"{at}.requests",
+                    quantity.canonical(request),
+                    f"must be less than or equal to {name} limit of {quantity.canonical(limit)}",
+                )
+            )
+    return errors
+
+
+def _validate_toleration(at: str, found: Toleration) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if found.operator not in ("", "Equal", "Exists"):
+        errors.append(
+            validation.not_supported(f"{at}.operator", found.operator, ("Equal", "Exists"))
+        )
+    if not found.key and found.operator != "Exists":
+        errors.append(
+            validation.invalid(
+                f"{at}.operator",
+                found.operator,
+                'operator must be Exists when `key` is empty, which means "match all values and '
+                'all keys"',
+            )
+        )
+    if found.effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+        errors.append(
+            validation.not_supported(
+                f"{at}.effect", found.effect, ("NoExecute", "NoSchedule", "PreferNoSchedule")
+            )
+        )
+    return errors
+
+
+def validate(new: Pod, old: Pod | None) -> list[FieldError]:
+    """Every wrong field; most of a pod's spec may not change once it exists."""
+    errors = validate_spec("spec", new.spec)
+    if old is None or errors:
+        return errors
+    allowed = replace(
+        new.spec,
+        containers=tuple(
+            replace(mine, image=theirs.image)
+            for mine, theirs in zip(new.spec.containers, old.spec.containers, strict=False)
+        ),
+        tolerations=old.spec.tolerations,
+        termination_grace_period_seconds=old.spec.termination_grace_period_seconds,
+        node_name=old.spec.node_name or new.spec.node_name,
+    )
+    same_length = len(new.spec.containers) == len(old.spec.containers)
+    if not same_length or replace(allowed, node_name="") != replace(old.spec, node_name=""):
+        errors.append(
+            validation.forbidden(
+                "spec",
+                "pod updates may not change fields other than `spec.containers[*].image`,"
+                "`spec.terminationGracePeriodSeconds`,`spec.tolerations` (only additions to "
+                "existing tolerations)",
+            )
+        )
+    elif old.spec.node_name and new.spec.node_name != old.spec.node_name:
+        errors.append(validation.forbidden("spec.nodeName", "a bound pod stays on its node"))
+    return errors
+
+
+def ready_cell(pod: Pod) -> str:
+    """``1/2``: containers ready of containers declared."""
+    ready = sum(1 for status in pod.status.container_statuses if status.ready)
+    return f"{ready}/{len(pod.spec.containers)}"
+
+
+def status_cell(pod: Pod) -> str:
+    """The one word kubectl shows. Source: kubernetes, pkg/printers/internalversion, printPod."""
+    word = pod.status.reason or pod.status.phase
+    for status in reversed(pod.status.container_statuses):
+        if status.state.waiting is not None and status.state.waiting.reason:
+            word = status.state.waiting.reason
+        elif status.state.terminated is not None:
+            ended = status.state.terminated
+            word = ended.reason or f"ExitCode:{ended.exit_code}"
+    if word == "Completed" and any(
+        s.ready and s.state.running for s in pod.status.container_statuses
+    ):
+        word = "Running" if is_ready(pod) else "NotReady"
+    if pod.metadata.deletion_timestamp:
+        word = "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
+    return word
+
+
+def _restarts_cell(pod: Pod, now_ms: int) -> str:
+    statuses = pod.status.container_statuses
+    restarts = sum(status.restart_count for status in statuses)
+    ends = [
+        parse_time_ms(status.last_state.terminated.finished_at)
+        for status in statuses
+        if status.last_state.terminated and status.last_state.terminated.finished_at
+    ]
+    if restarts and ends:
+        return f"{restarts} ({format_age(max(ends), now_ms)} ago)"
+    return str(restarts)
+
+
+def age_cell(resource: Any, now_ms: int) -> str:
+    """How long ago the object was created."""
+    created = resource.metadata.creation_timestamp
+    return format_age(parse_time_ms(created), now_ms) if created else "<unknown>"
+
+
+PODS: Kind[Pod] = Kind(
+    name="Pod",
+    group="",
+    version="v1",
+    plural="pods",
+    singular="pod",
+    type=Pod,
+    short_names=("po",),
+    categories=("all",),
+    columns=(
+        Column("Ready", lambda pod, _: ready_cell(pod)),
+        Column("Status", lambda pod, _: status_cell(pod)),
+        Column("Restarts", _restarts_cell),
+        Column("Age", age_cell),
+        Column("IP", lambda pod, _: pod.status.pod_ip or "<none>", priority=1),
+        Column("Node", lambda pod, _: pod.spec.node_name or "<none>", priority=1),
+        Column("Nominated Node", lambda _pod, _: "<none>", priority=1),
+        Column("Readiness Gates", lambda _pod, _: "<none>", priority=1),
+    ),
+    defaults=defaults,
+    validate=validate,
+    fields={
+        "spec.nodeName": lambda pod: pod.spec.node_name,
+        "spec.restartPolicy": lambda pod: pod.spec.restart_policy,
+        "spec.schedulerName": lambda pod: pod.spec.scheduler_name,
+        "status.phase": lambda pod: pod.status.phase,
+        "status.podIP": lambda pod: pod.status.pod_ip,
+    },
+    subresources={"log": ("get",), "binding": ("create",), "eviction": ("create",)},
+    is_deleted_gracefully=True,
+)

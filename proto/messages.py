@@ -1,0 +1,216 @@
+"""What travels on the bus: whole states, never deltas.
+
+Every message may be lost, doubled, late or overtaken. A receiver keeps the newest by its own fence
+and asks for the whole state again when a heartbeat shows that it missed one:
+
+* `Assignment` is fenced by ``(epoch, generation)``: the epoch is a leader's term, the generation
+  the version of the world it was computed from. An agent refuses anything older.
+* `NodeReport` is fenced by ``(incarnation, version)``: the incarnation is one run of the agent (its
+  start in epoch milliseconds), the version counts its reports.
+
+Unknown fields are ignored, so that a newer peer can talk to an older one.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from proto.kinds.node import ContainerImage, NodeSystemInfo
+from proto.kinds.pod import PodSpec, PodStatus
+
+
+class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of everything on the bus."""
+
+
+class AssignedPod(Message, frozen=True, kw_only=True):
+    """One pod that a node should run, or finish.
+
+    Attributes:
+        delete_grace_s: Seconds between SIGTERM and SIGKILL once the pod is being deleted; None
+            while it should run.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    spec: PodSpec
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
+    delete_grace_s: int | None = None
+
+
+class Assignment(Message, frozen=True, kw_only=True):
+    """Everything one node should run. What is not in it must go."""
+
+    node: str
+    epoch: int
+    generation: int
+    pods: tuple[AssignedPod, ...] = ()
+
+
+class Heartbeat(Message, frozen=True, kw_only=True):
+    """An agent is alive; which assignment it follows and which report it sent last."""
+
+    node: str
+    incarnation: int
+    epoch: int
+    generation: int
+    report_version: int
+
+
+class PodReport(Message, frozen=True, kw_only=True):
+    """One pod as its node sees it.
+
+    Attributes:
+        is_gone: Nothing of the pod is left on the node: its object may be deleted.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    status: PodStatus
+    is_gone: bool = False
+
+
+class NodeFacts(Message, frozen=True, kw_only=True):
+    """What a host has.
+
+    Attributes:
+        capacity: Resource name to quantity text, the whole machine.
+        allocatable: The same, for pods.
+        probe_address: Where peers may try a TCP connection to tell a dead host from a dead agent;
+            empty when silence alone must count as the loss of the host.
+        engine_error: Why Docker does not answer; empty when it does.
+    """
+
+    capacity: Mapping[str, str] = {}
+    allocatable: Mapping[str, str] = {}
+    labels: Mapping[str, str] = {}
+    internal_ip: str = ""
+    probe_address: str = ""
+    info: NodeSystemInfo = NodeSystemInfo()
+    images: tuple[ContainerImage, ...] = ()
+    engine_error: str = ""
+
+
+class NodeReport(Message, frozen=True, kw_only=True):
+    """Everything an agent knows of its node and of the pods on it.
+
+    Attributes:
+        epoch: Of the assignment it follows; `generation` likewise. Pods that are newer than that
+            are unknown to the agent, not gone.
+        is_leaving: The agent is being stopped on purpose; its containers stay.
+    """
+
+    node: str
+    incarnation: int
+    version: int
+    epoch: int
+    generation: int
+    facts: NodeFacts
+    pods: tuple[PodReport, ...] = ()
+    is_leaving: bool = False
+
+
+class ReportRequest(Message, frozen=True, kw_only=True):
+    """The control plane asks an agent for its whole report."""
+
+    epoch: int
+
+
+class NodeEvent(Message, frozen=True, kw_only=True):
+    """Something an agent did to a pod, for ``kubectl get events``. At most once, by design.
+
+    Attributes:
+        type: ``Normal`` or ``Warning``.
+        field_path: ``spec.containers{web}``, or empty for the pod as a whole.
+    """
+
+    node: str
+    namespace: str
+    pod: str
+    pod_uid: str
+    type: str
+    reason: str
+    message: str
+    at_ms: int
+    field_path: str = ""
+
+
+class ProbeRequest(Message, frozen=True, kw_only=True):
+    """A silent node's host: can you reach it?"""
+
+    node: str
+    address: str
+
+
+class ProbeReply(Message, frozen=True, kw_only=True):
+    """What the peer saw: a refused or accepted connection proves the host's kernel alive."""
+
+    node: str
+    by: str
+    is_reachable: bool
+
+
+class LogRequest(Message, frozen=True, kw_only=True):
+    """Opens a log stream; the agent answers with a `StreamStarted` or `StreamFailed`.
+
+    Attributes:
+        stream: Names the subjects of the stream (see `subjects`).
+        window_bytes: How much the agent may send before it is granted more.
+    """
+
+    stream: str
+    pod_uid: str
+    container: str
+    follow: bool = False
+    previous: bool = False
+    timestamps: bool = False
+    tail_lines: int | None = None
+    since_ms: int | None = None
+    limit_bytes: int | None = None
+    window_bytes: int = 262_144
+
+
+class StreamStarted(Message, frozen=True, kw_only=True, tag="started"):
+    """The stream runs."""
+
+
+class StreamFailed(Message, frozen=True, kw_only=True, tag="failed"):
+    """There will be no stream.
+
+    Attributes:
+        code: HTTP status the client should see.
+    """
+
+    code: int
+    reason: str
+
+
+StreamReply = StreamStarted | StreamFailed
+
+
+class StreamGrant(Message, frozen=True, kw_only=True):
+    """The reader's side: `total_bytes` counts from the stream's start, so a lost grant is healed by
+    the next. A closed stream ends the sender.
+    """
+
+    total_bytes: int
+    is_closed: bool = False
+
+
+class DeployOutcome(Message, frozen=True, kw_only=True):
+    """What became of a published manifest, after its commit.
+
+    Attributes:
+        outcome: ``created``, ``configured``, ``unchanged`` or ``rejected``.
+        objects: ``deployment.apps/web created`` and so on, in the manifest's order.
+        reason: Why it was rejected, and what to do.
+        is_duplicate: This message id had been applied before; the outcome is that one's.
+    """
+
+    outcome: str
+    objects: tuple[str, ...] = ()
+    reason: str = ""
+    is_duplicate: bool = False

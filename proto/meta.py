@@ -1,0 +1,203 @@
+"""What every object has: metadata, labels, owners, conditions; and how they compare.
+
+Objects are frozen structs. A field that is absent has its type's empty value and is not encoded;
+defaults with a meaning (``replicas: 1``) are filled in by each kind's `defaults`, so that they are
+stored and seen. Times are RFC 3339 text in UTC with whole seconds, as Kubernetes prints them.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+
+class Model(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """Base of everything in a manifest.
+
+    Attributes:
+        REFUSED: Fields that Kubernetes has, that would change what runs, and that Longshore does
+            not act on: a manifest that sets one is answered 422.
+        IGNORED: Fields that Kubernetes has and that are harmless to leave out: dropped with a
+            ``Warning``.
+    """
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset()
+    IGNORED: ClassVar[frozenset[str]] = frozenset()
+
+
+class OwnerReference(Model, frozen=True, kw_only=True):
+    """Whom an object belongs to; it is collected when no owner is left."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+
+class ObjectMeta(Model, frozen=True, kw_only=True):
+    """Metadata as every Kubernetes object has it.
+
+    Attributes:
+        resource_version: Decimal text; compared as a number only inside the control plane.
+        generation: Counts changes of the spec, from 1.
+    """
+
+    IGNORED: ClassVar[frozenset[str]] = frozenset({"selfLink"})
+
+    name: str = ""
+    generate_name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str = ""
+    deletion_timestamp: str = ""
+    deletion_grace_period_seconds: int | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
+    managed_fields: tuple[Any, ...] = ()
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """The one owner that manages this object."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+
+class Resource(Model, frozen=True, kw_only=True):
+    """Base of every kind: what the generic verbs rely on."""
+
+    api_version: str = ""
+    kind: str = ""
+    metadata: ObjectMeta = ObjectMeta()
+
+
+class Condition(Model, frozen=True, kw_only=True):
+    """One aspect of an object's state.
+
+    Attributes:
+        status: ``True``, ``False`` or ``Unknown``.
+        last_update_time: Deployments only; when it was last looked at and changed.
+        last_probe_time: Pods only, and never set here.
+        last_heartbeat_time: Nodes only; when the node last reported.
+    """
+
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str = ""
+    last_update_time: str = ""
+    last_heartbeat_time: str = ""
+    last_probe_time: str = ""
+    observed_generation: int = 0
+
+
+def condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    """The condition of that type."""
+    return next((found for found in conditions if found.type == type_), None)
+
+
+def is_true(conditions: Iterable[Condition], type_: str) -> bool:
+    """Whether the condition of that type is there and True."""
+    found = condition(conditions, type_)
+    return found is not None and found.status == "True"
+
+
+def with_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
+    """The conditions with `new` in its place; its transition time is kept while its status is."""
+    kept = tuple(conditions)
+    old = condition(kept, new.type)
+    if old is None:
+        return (*kept, new)
+    if old.status == new.status and old.last_transition_time:
+        new = replace(new, last_transition_time=old.last_transition_time)
+    return tuple(new if found.type == new.type else found for found in kept)
+
+
+class LabelSelectorRequirement(Model, frozen=True, kw_only=True):
+    """``key operator values``; operators In, NotIn, Exists, DoesNotExist (Gt, Lt for nodes)."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether these labels satisfy it."""
+        match self.operator:
+            case "In":
+                return self.key in labels and labels[self.key] in self.values
+            case "NotIn":
+                return self.key not in labels or labels[self.key] not in self.values
+            case "Exists":
+                return self.key in labels
+            case "DoesNotExist":
+                return self.key not in labels
+            case _:
+                return False
+
+
+class LabelSelector(Model, frozen=True, kw_only=True):
+    """All of its terms must hold; an empty one selects everything."""
+
+    match_labels: dict[str, str] = {}
+    match_expressions: tuple[LabelSelectorRequirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether these labels satisfy every term."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+            term.matches(labels) for term in self.match_expressions
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no term, and so selects everything."""
+        return not self.match_labels and not self.match_expressions
+
+
+def format_selector(selector: LabelSelector | None) -> str:
+    """The selector as kubectl writes it: ``app=web,tier in (a,b)``; ``<none>`` when empty."""
+    if selector is None or selector.is_empty:
+        return "<none>"
+    terms = [f"{key}={value}" for key, value in sorted(selector.match_labels.items())]
+    for term in selector.match_expressions:
+        values = ",".join(sorted(term.values))
+        terms.append(
+            {
+                "In": f"{term.key} in ({values})",
+                "NotIn": f"{term.key} notin ({values})",
+                "Exists": term.key,
+                "DoesNotExist": f"!{term.key}",
+            }.get(term.operator, term.key)
+        )
+    return ",".join(terms)
+
+
+def format_time(ms: int) -> str:
+    """Epoch milliseconds as RFC 3339 text with whole seconds.
+
+    >>> format_time(0)
+    '1970-01-01T00:00:00Z'
+    """
+    moment = datetime.datetime.fromtimestamp(ms // 1000, datetime.UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_time_ms(text: str) -> int:
+    """RFC 3339 text as epoch milliseconds.
+
+    Raises:
+        ValueError: It is not a time.
+
+    >>> parse_time_ms("1970-01-01T00:00:02Z")
+    2000
+    """
+    moment = datetime.datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return int(moment.timestamp() * 1000)
