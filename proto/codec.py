@@ -4,8 +4,9 @@ Everything is JSON: the objects in the store (Kubernetes' own form), and the mes
 (so that any NATS client can read along). Times are integer milliseconds or RFC 3339 text.
 """
 
+from collections.abc import Hashable
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -17,8 +18,8 @@ _encoder = msgspec.json.Encoder()
 
 
 @lru_cache(maxsize=256)  # a decoder per message and kind
-def _decoder(type_: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(type_)
+def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast(Any, type_))
 
 
 def encode(value: Any) -> bytes:
@@ -33,7 +34,7 @@ def decode(payload: bytes, type_: type[T]) -> T:
         BadRequest: The bytes are not JSON of that shape; the text names the field.
     """
     try:
-        found: T = _decoder(type_).decode(payload)
+        found: T = _decoder(cast(Hashable, type_)).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"not a {getattr(type_, '__name__', type_)}: {error}") from error
     return found

@@ -12,7 +12,8 @@
         ├── Invalid          understood, and wrong: carries the fields
         ├── NotFound
         ├── AlreadyExists
-        └── Forbidden
+        ├── Forbidden
+        └── TooLarge         more than the store, or the server, takes
 
 Adapters translate foreign errors into these once, at their door, with ``raise ... from error``.
 """
@@ -98,3 +99,7 @@ class AlreadyExists(Rejected):
 
 class Forbidden(Rejected):
     """Understood, and not allowed."""
+
+
+class TooLarge(Rejected):
+    """More bytes than the store, or the server, takes."""

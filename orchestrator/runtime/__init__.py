@@ -1,0 +1,1 @@
+"""Loops that take no decisions: they bring values to the cores and carry out what those decide."""

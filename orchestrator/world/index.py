@@ -1,0 +1,72 @@
+"""Who owns what, and which pod is where: kept with every change, so that nobody scans."""
+
+from typing import Any
+
+from orchestrator.world.entry import Entry
+from proto.kinds.kind import Kind
+from proto.kinds.pod import PODS, Pod
+
+Key = tuple[Kind[Any], str, str]
+
+
+def _key(entry: Entry) -> Key:
+    return entry.kind, entry.namespace, entry.name
+
+
+class OwnerIndex:
+    """Objects by the uids of their owners, and the uids there are."""
+
+    def __init__(self) -> None:
+        self._dependents: dict[str, dict[Key, Entry]] = {}
+        self._uids: set[str] = set()
+
+    def update(self, old: Entry | None, new: Entry | None) -> None:
+        """An object came, changed or went."""
+        if old is not None:
+            self._uids.discard(old.object.metadata.uid)
+            for owner in old.object.metadata.owner_references:
+                dependents = self._dependents.get(owner.uid, {})
+                dependents.pop(_key(old), None)
+                if not dependents:
+                    self._dependents.pop(owner.uid, None)
+        if new is not None:
+            self._uids.add(new.object.metadata.uid)
+            for owner in new.object.metadata.owner_references:
+                self._dependents.setdefault(owner.uid, {})[_key(new)] = new
+
+    def has(self, uid: str) -> bool:
+        """Whether an object of that uid exists."""
+        return uid in self._uids
+
+    def dependents(self, uid: str) -> list[Entry]:
+        """Everything that names this owner, ordered by kind, namespace and name."""
+        found = self._dependents.get(uid, {})
+        return [found[key] for key in sorted(found, key=lambda k: (k[0].resource, k[1], k[2]))]
+
+    def owned_by(self, uid: str, kind: Kind[Any]) -> list[Any]:
+        """Those of one kind, decoded."""
+        return [entry.object for entry in self.dependents(uid) if entry.kind is kind]
+
+
+class PodsByNode:
+    """Pods by the node they are bound to."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[str, dict[tuple[str, str], Entry]] = {}
+
+    def update(self, old: Entry | None, new: Entry | None) -> None:
+        """A pod came, moved or went; other kinds do not matter here."""
+        if old is not None and old.kind is PODS:
+            node = old.object.spec.node_name
+            pods = self._nodes.get(node, {})
+            pods.pop((old.namespace, old.name), None)
+            if not pods:
+                self._nodes.pop(node, None)
+        if new is not None and new.kind is PODS:
+            node = new.object.spec.node_name
+            self._nodes.setdefault(node, {})[new.namespace, new.name] = new
+
+    def on(self, node: str) -> list[Pod]:
+        """Pods bound to a node, ordered by namespace and name."""
+        found = self._nodes.get(node, {})
+        return [found[key].object for key in sorted(found)]
