@@ -12,12 +12,31 @@ from proto.kinds.kind import Kind
 from proto.meta import Resource
 
 
+class Emit(Struct, frozen=True):
+    """Record an Event about an object.
+
+    Attributes:
+        type: ``Normal`` or ``Warning``.
+    """
+
+    kind: Kind[Any]
+    object: Resource
+    type: str
+    reason: str
+    message: str
+
+
 class Create(Struct, frozen=True):
-    """Make an object. With ``generateName`` the runtime picks the name's suffix."""
+    """Make an object. With ``generateName`` the runtime picks the name's suffix.
+
+    Attributes:
+        announce: Emitted once the object is made; ``{name}`` in its message becomes the name.
+    """
 
     kind: Kind[Any]
     object: Resource
     cause: str
+    announce: Emit | None = None
 
 
 class Update(Struct, frozen=True):
@@ -52,20 +71,6 @@ class Remove(Struct, frozen=True):
     object: Resource
     cause: str
     grace_s: int | None = None
-
-
-class Emit(Struct, frozen=True):
-    """Record an Event about an object.
-
-    Attributes:
-        type: ``Normal`` or ``Warning``.
-    """
-
-    kind: Kind[Any]
-    object: Resource
-    type: str
-    reason: str
-    message: str
 
 
 Decision = Create | Update | UpdateStatus | Remove | Emit

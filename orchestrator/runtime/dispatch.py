@@ -1,0 +1,109 @@
+"""Tells each node what it should run: one whole assignment, whenever it changes.
+
+Changes are coalesced for a few milliseconds a node. An assignment that got lost shows in the next
+heartbeat (the agent follows an older one) and is sent again.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+
+from orchestrator.world import Change, World
+from proto import codec, subjects
+from proto.bus import Bus
+from proto.errors import Unavailable
+from proto.kinds.node import NODES
+from proto.kinds.pod import PODS, Pod
+from proto.messages import AssignedPod, Assignment, Heartbeat
+
+log = structlog.get_logger()
+
+COALESCE_S = 0.003
+"""A burst of bindings becomes one message a node; less than one container start costs by far."""
+
+RESEND_S = 0.2
+"""Between two repetitions to a node that lags: a round trip and its work fit in between."""
+
+
+class Dispatcher:
+    """See the module."""
+
+    def __init__(self, world: World, bus: Bus) -> None:
+        self._world = world
+        self._bus = bus
+        self._dirty: dict[str, None] = {}
+        self._rung = asyncio.Event()
+        self._sent: dict[str, Assignment] = {}
+        self._resent_at: dict[str, float] = {}
+        world.listen(self._heard)
+
+    def _heard(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if change.kind is PODS:
+                for entry in (change.old, change.new):
+                    if entry is not None and entry.object.spec.node_name:
+                        self._ring(entry.object.spec.node_name)
+            elif change.kind is NODES and change.new is None:
+                self._sent.pop(change.entry.name, None)
+
+    def _ring(self, node: str) -> None:
+        self._dirty[node] = None
+        self._rung.set()
+
+    async def run(self, epoch: int) -> None:
+        """Dispatch for one term, until cancelled."""
+        self._sent.clear()
+        for node in self._world.objects(NODES):
+            self._ring(node.metadata.name)
+        while True:
+            await self._rung.wait()
+            await asyncio.sleep(COALESCE_S)
+            dirty, self._dirty = self._dirty, {}
+            self._rung.clear()
+            for node in dirty:
+                await self._send(node, epoch)
+
+    def heard_from(self, beat: Heartbeat) -> None:
+        """Repeat the assignment if the agent follows another one."""
+        sent = self._sent.get(beat.node)
+        if sent is None:
+            if self._world.get(NODES, "", beat.node) is not None:
+                self._ring(beat.node)
+            return
+        if (beat.epoch, beat.generation) == (sent.epoch, sent.generation):
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._resent_at.get(beat.node, -RESEND_S) >= RESEND_S:
+            self._resent_at[beat.node] = now
+            del self._sent[beat.node]
+            self._ring(beat.node)
+
+    async def _send(self, node: str, epoch: int) -> None:
+        pods = tuple(_assigned(pod) for pod in self._world.pods_on(node))
+        last = self._sent.get(node)
+        if last is not None and last.pods == pods:
+            return
+        assignment = Assignment(node=node, epoch=epoch, generation=self._world.version, pods=pods)
+        self._sent[node] = assignment
+        self._resent_at[node] = asyncio.get_running_loop().time()
+        try:
+            await self._bus.publish(subjects.assignment(node), codec.encode(assignment))
+        except Unavailable as error:  # the heartbeats will ask for it
+            log.warning("assignment.unsent", node=node, error=str(error))
+
+
+def _assigned(pod: Pod) -> AssignedPod:
+    meta = pod.metadata
+    grace_s = None
+    if meta.deletion_timestamp:
+        grace_s = meta.deletion_grace_period_seconds or 0
+    return AssignedPod(
+        uid=meta.uid,
+        namespace=meta.namespace,
+        name=meta.name,
+        spec=pod.spec,
+        labels=meta.labels,
+        annotations=meta.annotations,
+        delete_grace_s=grace_s,
+    )

@@ -1,0 +1,105 @@
+"""Carries out decisions: to writes and events, in order, each failing on its own."""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+import structlog
+
+from orchestrator.core.decisions import (
+    Create,
+    Decision,
+    Emit,
+    Remove,
+    Update,
+    UpdateStatus,
+)
+from orchestrator.runtime.recorder import Recorder
+from orchestrator.runtime.verbs import Verbs
+from orchestrator.runtime.writer import Op, Writer
+from proto.errors import LongshoreError, NotFound
+
+log = structlog.get_logger()
+
+
+class Performer:
+    """See the module."""
+
+    def __init__(self, verbs: Verbs, writer: Writer, recorder: Recorder) -> None:
+        self._verbs = verbs
+        self._writer = writer
+        self._recorder = recorder
+
+    async def perform(self, decisions: Iterable[Decision]) -> int:
+        """Do all of them; returns how many failed (a later pass decides afresh).
+
+        All writes are queued before the first is awaited, so that they share transactions.
+        """
+        failed = 0
+        pending: list[tuple[Decision, Any]] = []
+        for decision in decisions:
+            try:
+                pending.append((decision, self._begin(decision)))
+            except LongshoreError as error:
+                failed += _log_failure(decision, error)
+        for decision, future in pending:
+            try:
+                if future is not None:
+                    (written,) = await future
+                    self._done(decision, written)
+            except LongshoreError as error:
+                failed += _log_failure(decision, error)
+        return failed
+
+    def _begin(self, decision: Decision) -> Any:
+        """Queue the decision's write; None when there is nothing to write."""
+        match decision:
+            case Create():
+                found = self._verbs.prepared(decision.kind, decision.object)
+                meta = found.metadata
+                op = Op(decision.kind, meta.namespace, meta.name, found, expect="")
+                return self._writer.submit((op,))
+            case Update() | UpdateStatus():
+                op = self._verbs.update_op(
+                    decision.kind,
+                    decision.object,
+                    subresource="status" if isinstance(decision, UpdateStatus) else "",
+                )
+                return None if op is None else self._writer.submit((op,))
+            case Remove():
+                try:
+                    op = self._verbs.delete_op(
+                        decision.kind, decision.object, grace_s=decision.grace_s
+                    )
+                except NotFound:
+                    return None
+                return None if op is None else self._writer.submit((op,))
+            case Emit():
+                self._recorder.record(
+                    decision.kind,
+                    decision.object,
+                    decision.type,
+                    decision.reason,
+                    decision.message,
+                )
+                return None
+            case _:
+                assert_never(decision)
+
+    def _done(self, decision: Decision, written: Any) -> None:
+        if isinstance(decision, Create) and decision.announce is not None:
+            told = decision.announce
+            message = told.message.replace("{name}", written.metadata.name)
+            self._recorder.record(told.kind, told.object, told.type, told.reason, message)
+
+
+def _log_failure(decision: Decision, error: LongshoreError) -> int:
+    meta = decision.object.metadata
+    log.info(
+        "decision.failed",
+        decision=type(decision).__name__,
+        kind=decision.kind.name,
+        namespace=meta.namespace,
+        name=meta.name or meta.generate_name,
+        error=str(error),
+    )
+    return 1
