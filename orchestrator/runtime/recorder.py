@@ -80,8 +80,8 @@ class Recorder:
             self._queue.popleft()
             self.dropped += 1
         # The same thing happening again is the same event: its name says so.
-        same = "\0".join((about.uid, about.field_path, type_, reason, message, source.host))
-        digest = hashlib.sha256(same.encode()).hexdigest()[:16]
+        same = (about.uid, about.field_path, type_, reason, message, source.host)
+        digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
         now = format_time(self._clock() if at_ms is None else at_ms)
         self._queue.append(
             Event(

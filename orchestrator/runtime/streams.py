@@ -8,6 +8,7 @@ memory: at most `WINDOW_BYTES` a stream are under way.
 import asyncio
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from msgspec.structs import replace
 
@@ -33,7 +34,7 @@ class LogStream:
         self._data = data
         self._taken = 0
 
-    async def __aenter__(self) -> "LogStream":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

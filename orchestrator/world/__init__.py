@@ -96,6 +96,10 @@ class World:
         """Objects of that kind that name this owner, ordered by name."""
         return self._owners.owned_by(uid, kind)
 
+    def orphans(self, kind: Kind[R], namespace: str) -> list[R]:
+        """Objects of a namespace that no controller manages, ordered by name."""
+        return self._owners.orphans(kind, namespace)
+
     def dependents(self, uid: str) -> list[Entry]:
         """Everything that names this owner."""
         return self._owners.dependents(uid)

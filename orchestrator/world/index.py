@@ -18,6 +18,7 @@ class OwnerIndex:
 
     def __init__(self) -> None:
         self._dependents: dict[str, dict[Key, Entry]] = {}
+        self._orphans: dict[tuple[Kind[Any], str], dict[str, Entry]] = {}
         self._uids: set[str] = set()
 
     def update(self, old: Entry | None, new: Entry | None) -> None:
@@ -29,10 +30,14 @@ class OwnerIndex:
                 dependents.pop(_key(old), None)
                 if not dependents:
                     self._dependents.pop(owner.uid, None)
+            self._orphans.get((old.kind, old.namespace), {}).pop(old.name, None)
         if new is not None:
             self._uids.add(new.object.metadata.uid)
             for owner in new.object.metadata.owner_references:
                 self._dependents.setdefault(owner.uid, {})[_key(new)] = new
+            if new.object.metadata.controller is None:
+                room = self._orphans.setdefault((new.kind, new.namespace), {})
+                room[new.name] = new
 
     def has(self, uid: str) -> bool:
         """Whether an object of that uid exists."""
@@ -42,6 +47,11 @@ class OwnerIndex:
         """Everything that names this owner, ordered by kind, namespace and name."""
         found = self._dependents.get(uid, {})
         return [found[key] for key in sorted(found, key=lambda k: (k[0].resource, k[1], k[2]))]
+
+    def orphans(self, kind: Kind[Any], namespace: str) -> list[Any]:
+        """Objects that no controller manages, ordered by name."""
+        found = self._orphans.get((kind, namespace), {})
+        return [found[name].object for name in sorted(found)]
 
     def owned_by(self, uid: str, kind: Kind[Any]) -> list[Any]:
         """Those of one kind, decoded."""
