@@ -29,6 +29,10 @@ T = TypeVar("T")
 REQUEST_BYTES_MAX = 1_572_864
 """Source: etcd's default --max-request-bytes."""
 
+LEASE_TTL_S_MIN = 2
+"""Shorter leases live as long as this. Source: etcd's minTTL, 3/2 of its default election timeout of
+1 s, rounded up."""
+
 
 class Fate(Struct, frozen=True):
     """What happens to one request, or to one batch of a watch.
@@ -160,7 +164,8 @@ class MemoryServer:
         if found.expiry is not None:
             found.expiry.cancel()
         loop = asyncio.get_running_loop()
-        found.expiry = loop.call_later(found.ttl_s, self.revoke, lease)
+        ttl_s = max(found.ttl_s, LEASE_TTL_S_MIN)
+        found.expiry = loop.call_later(ttl_s, self.revoke, lease)
         return True
 
     def revoke(self, lease: int) -> None:
@@ -265,7 +270,11 @@ class MemoryWatch:
             if self._failure is not None:
                 raise self._failure
             self._bell.clear()
-            await self._bell.wait()
+            try:
+                await self._bell.wait()
+            except asyncio.CancelledError:
+                self.fail(Unavailable("the watch is closed"))
+                raise
         batch, self._arrived = self._arrived, []
         return batch
 
