@@ -30,8 +30,8 @@ REQUEST_BYTES_MAX = 1_572_864
 """Source: etcd's default --max-request-bytes."""
 
 LEASE_TTL_S_MIN = 2
-"""Shorter leases live as long as this. Source: etcd's minTTL, 3/2 of its default election timeout of
-1 s, rounded up."""
+"""Shorter leases live as long as this. Source: etcd's minTTL, 3/2 of its default election timeout
+(1 s), rounded up."""
 
 
 class Fate(Struct, frozen=True):
