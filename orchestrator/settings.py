@@ -1,34 +1,36 @@
 """What can be set on an orchestrator: flags, then environment, then the TOML file, then these."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+ENVIRONMENT_PREFIX = "LONGSHORE_"
+
+
+def _is(description: str) -> Meta:
+    return Meta(description=description)
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     """One field a flag: ``nats`` is ``--nats``, ``LONGSHORE_NATS``, and ``nats`` in the file."""
 
-    etcd: str = "http://127.0.0.1:2379"
-    """etcd's client URLs, separated by commas."""
-
-    nats: str = "nats://127.0.0.1:4222"
-    """The NATS servers' URLs, separated by commas."""
-
-    listen: str = "127.0.0.1"
-    """Address the Kubernetes API listens on. It has no authentication yet: keep it on loopback."""
-
-    port: int = 6443
-    """Port of the Kubernetes API; 0 picks a free one and logs it."""
-
-    identity: str = ""
-    """Names this orchestrator among others, the same after each restart; the host's name if empty."""
-
-    leader_ttl_s: int = 3
-    """Seconds after which a vanished leader is replaced."""
-
-    node_grace_ms: int = 800
-    """Milliseconds without a heartbeat after which a node is NotReady and its host is probed."""
-
-    log_format: str = "console"
-    """``console`` for people, ``json`` for machines."""
-
-    log_level: str = "info"
-    """``debug``, ``info``, ``warning`` or ``error``."""
+    etcd: Annotated[str, _is("etcd's client URLs, separated by commas")] = "http://127.0.0.1:2379"
+    nats: Annotated[str, _is("the NATS servers' URLs, separated by commas")] = (
+        "nats://127.0.0.1:4222"
+    )
+    listen: Annotated[
+        str,
+        _is("address of the Kubernetes API; it has no authentication yet: keep it on loopback"),
+    ] = "127.0.0.1"
+    port: Annotated[int, _is("port of the Kubernetes API; 0 picks a free one and logs it")] = 6443
+    identity: Annotated[
+        str,
+        _is("names this orchestrator among others, the same after a restart (the host's name)"),
+    ] = ""
+    leader_ttl_s: Annotated[int, _is("seconds after which a vanished leader is replaced")] = 3
+    node_grace_ms: Annotated[
+        int,
+        _is("milliseconds of silence after which a node is NotReady and its host is probed"),
+    ] = 800
+    log_format: Annotated[str, _is("console for people, json for machines")] = "console"
+    log_level: Annotated[str, _is("debug, info, warning or error")] = "info"

@@ -54,8 +54,8 @@ class Dispatcher:
     async def run(self, epoch: int) -> None:
         """Dispatch for one term, until cancelled."""
         self._sent.clear()
-        for node in self._world.objects(NODES):
-            self._ring(node.metadata.name)
+        for known in self._world.objects(NODES):
+            self._ring(known.metadata.name)
         while True:
             await self._rung.wait()
             await asyncio.sleep(COALESCE_S)

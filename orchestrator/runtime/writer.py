@@ -79,6 +79,12 @@ class _Batch:
         self.bytes = 0
         self.compares = [Compare(keys.LEADER, create_revision=epoch)]
         self.writes: list[Write] = []
+        self.records: list[Put] = []
+
+    @property
+    def size(self) -> int:
+        """Writes so far."""
+        return len(self.writes) + len(self.records)
 
 
 class Writer:
@@ -90,6 +96,8 @@ class Writer:
         self._queue: deque[_Request] = deque()
         self._filled = asyncio.Event()
         self._epoch: int | None = None
+        self.ready = asyncio.Event()
+        """Set while requests are taken."""
 
     @property
     def epoch(self) -> int | None:
@@ -139,19 +147,21 @@ class Writer:
         """
         self._world.sync(await self._store.range(keys.REGISTRY))
         self._epoch = epoch
+        self.ready.set()
         log.info("writer.leading", epoch=epoch, revision=self._world.revision)
         batch: _Batch | None = None
         try:
             while True:
                 await self._filled.wait()
                 batch = self._take(epoch)
-                if batch.writes:
+                if batch.requests:
                     await self._commit(batch)
                 batch = None
                 if not self._queue:
                     self._filled.clear()
         finally:
             self._epoch = None
+            self.ready.clear()
             self._fail_all(batch)
 
     def _fail_all(self, batch: _Batch | None) -> None:
@@ -172,7 +182,7 @@ class Writer:
                 continue
             named = {keys.of(op.kind, op.namespace, op.name) for op in request.ops}
             size = len(named) + len(request.records)
-            if batch.requests and (len(batch.writes) + size >= TXN_OPS_MAX or named & batch.keys):
+            if batch.requests and (batch.size + size >= TXN_OPS_MAX or named & batch.keys):
                 break
             try:
                 added = self._checked(request, len(batch.writes))
@@ -193,7 +203,7 @@ class Writer:
                     Compare(write.key, mod_revision=entry.revision if entry else 0)
                 )
                 batch.writes.append(write)
-            batch.writes.extend(request.records)
+            batch.records.extend(request.records)
         return batch
 
     def _checked(self, request: _Request, position: int) -> list[tuple[Op, Entry | None, Write]]:
@@ -214,7 +224,7 @@ class Writer:
 
     async def _commit(self, batch: _Batch) -> None:
         try:
-            result = await self._store.txn(batch.compares, batch.writes)
+            result = await self._store.txn(batch.compares, [*batch.writes, *batch.records])
             revision = result.revision
             if not result.succeeded:
                 raise NotLeader("another orchestrator leads")
@@ -235,7 +245,7 @@ class Writer:
         """
         while True:
             try:
-                result = await self._store.txn(batch.compares, batch.writes)
+                result = await self._store.txn(batch.compares, [*batch.writes, *batch.records])
                 if result.succeeded:
                     return result.revision
                 leader = await self._store.get(keys.LEADER)
@@ -251,21 +261,16 @@ class Writer:
 
     def _announce(self, batch: _Batch, revision: int) -> None:
         changes: list[Change] = []
-        written: dict[int, Any] = {}
-        position = 0
-        for request in batch.requests:
-            for op in request.ops:
-                old = batch.ops[len(changes)][1]
-                version = version_of(revision, position)
-                new = None if op.object is None else Entry(op.kind, op.object, version)
-                changes.append(Change(version, op.kind, old, new))
-                written[id(op)] = None if new is None else new.object
-                position += 1
-            position += len(request.records)
+        for position, (op, old) in enumerate(batch.ops):
+            version = version_of(revision, position)
+            new = None if op.object is None else Entry(op.kind, op.object, version)
+            changes.append(Change(version, op.kind, old, new))
         self._world.apply(revision, changes)
+        written = iter(changes)
         for request in batch.requests:
+            mine = [change.new for _, change in zip(request.ops, written, strict=False)]
             if not request.done.done():
-                request.done.set_result([written[id(op)] for op in request.ops])
+                request.done.set_result([entry and entry.object for entry in mine])
 
 
 def _check(op: Op, entry: Entry | None) -> None:

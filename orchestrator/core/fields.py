@@ -1,0 +1,131 @@
+"""From an untyped manifest to a struct, losing nothing silently.
+
+Three kinds of fields need a word: unknown ones (a typing error: refused or warned about, as the
+client asks), ones that Kubernetes has and Longshore refuses since they would change what runs, and
+ones that are harmless to leave out (a warning).
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from orchestrator.core.schema import Shape, shape_of
+from proto.errors import BadRequest, FieldError, Invalid
+from proto.kinds.kind import Kind
+from proto.meta import Resource
+
+R = TypeVar("R", bound=Resource)
+
+DEPTH_MAX = 64
+"""Nested deeper than any manifest; hostile ones end here instead of in a recursion error."""
+
+
+class Findings:
+    """What a manifest holds besides what its struct takes; paths such as ``spec.replicas``."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self.refused: list[str] = []
+        self.ignored: list[str] = []
+
+    @property
+    def warnings(self) -> list[str]:
+        """In Kubernetes' words, for the client."""
+        return [f'unknown field "{path}"' for path in self.unknown] + [
+            f"{path}: ignored: Longshore does not act on it" for path in self.ignored
+        ]
+
+
+def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
+    """The object in a manifest, without its unknown and ignored fields.
+
+    Raises:
+        BadRequest: A field has the wrong type, or the manifest is of another kind.
+        Invalid: It sets fields that would change what runs and that are not supported.
+    """
+    if not isinstance(manifest, Mapping):
+        raise BadRequest(f"{kind.name} must be an object, not a {_type_name(manifest)}")
+    for field, wanted in (("apiVersion", kind.api_version), ("kind", kind.name)):
+        said = manifest.get(field)
+        if said not in (None, "", wanted):
+            raise BadRequest(
+                f"the {field} in the data ({said}) does not match the expected {field} ({wanted})"
+            )
+    findings = Findings()
+    cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
+    metadata = cleaned.get("metadata", {})
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    if findings.refused:
+        raise Invalid(
+            kind.name,
+            str(name),
+            [
+                FieldError(
+                    "FieldValueForbidden",
+                    path,
+                    "Forbidden: not supported by Longshore yet, and leaving it out would change "
+                    "what runs: remove it",
+                )
+                for path in findings.refused
+            ],
+        )
+    cleaned |= {"apiVersion": kind.api_version, "kind": kind.name}
+    try:
+        return msgspec.convert(cleaned, kind.type), findings
+    except msgspec.ValidationError as error:
+        said, _, at = str(error).partition(" - at `$")
+        where = at.rstrip("`").lstrip(".") or "the manifest"
+        raise BadRequest(
+            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+            f"{where}: {said}"
+        ) from error
+
+
+def _clean(value: Any, shape: Shape, path: str, findings: Findings, depth: int) -> Any:
+    """The value without nulls and without what its shape does not have."""
+    if depth > DEPTH_MAX:
+        raise BadRequest(f"{path[:80]}…: nested more than {DEPTH_MAX} levels deep")
+    if isinstance(value, Mapping):
+        if shape.fields is None:
+            items = shape.items or Shape()
+            return {
+                key: _clean(v, items, f"{path}[{key}]", findings, depth + 1)
+                for key, v in value.items()
+                if v is not None
+            }
+        return _clean_object(value, shape, path, findings, depth)
+    if isinstance(value, list | tuple):
+        items = shape.items or Shape()
+        return [
+            _clean(item, items, f"{path}[{index}]", findings, depth + 1)
+            for index, item in enumerate(value)
+        ]
+    return value
+
+
+def _clean_object(
+    value: Mapping[str, Any], shape: Shape, path: str, findings: Findings, depth: int
+) -> dict[str, Any]:
+    found = {}
+    for name, item in value.items():
+        if item is None:
+            continue
+        at = f"{path}.{name}" if path else str(name)
+        if shape.fields is not None and name in shape.fields:
+            found[name] = _clean(item, shape.fields[name], at, findings, depth + 1)
+        elif name in shape.refused:
+            if item not in ({}, [], "", False, 0):
+                findings.refused.append(at)
+        elif name in shape.ignored:
+            if item not in ({}, [], "", False, 0):
+                findings.ignored.append(at)
+        else:
+            findings.unknown.append(at)
+    return found
+
+
+def _type_name(value: object) -> str:
+    return {list: "list", str: "string", bool: "boolean", type(None): "null"}.get(
+        type(value), "number"
+    )

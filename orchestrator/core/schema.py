@@ -1,0 +1,73 @@
+"""The shape of a kind's JSON, read off its structs: fields, lists, and how lists merge."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from msgspec import Struct, inspect
+
+from proto.meta import Model
+
+
+class Shape(Struct, frozen=True):
+    """What a JSON value may hold.
+
+    Attributes:
+        fields: Of an object with known fields; None for any other value.
+        items: Of each list item, or of each value of a map with free keys.
+        refused: See `Model.REFUSED`.
+        ignored: See `Model.IGNORED`.
+        merge_key: The field that tells a list's items apart in a strategic merge; empty for a
+            list that is replaced as a whole.
+        retain_keys: Whether a strategic merge may name the only fields to keep.
+    """
+
+    fields: Mapping[str, "Shape"] | None = None
+    items: "Shape | None" = None
+    refused: frozenset[str] = frozenset()
+    ignored: frozenset[str] = frozenset()
+    merge_key: str = ""
+    retain_keys: bool = False
+
+    def field(self, name: str) -> "Shape":
+        """The shape of a field; of anything at all when the field is not known."""
+        return (self.fields or {}).get(name, ANYTHING)
+
+
+ANYTHING = Shape()
+
+
+@lru_cache(maxsize=256)  # one for each struct of each kind
+def shape_of(type_: type[Model]) -> Shape:
+    """The shape of a struct."""
+    return Shape(
+        fields={
+            field.encode_name: _shape(field.type)
+            for field in msgspec.inspect.type_info(type_).fields  # type: ignore[attr-defined]
+        },
+        refused=type_.REFUSED,
+        ignored=type_.IGNORED,
+    )
+
+
+def _shape(info: Any, extra: Mapping[str, Any] | None = None) -> Shape:
+    extra = extra or {}
+    match info:
+        case inspect.Metadata():
+            return _shape(info.type, info.extra)
+        case inspect.StructType():
+            found = shape_of(info.cls)
+            if extra.get("retain_keys"):
+                return msgspec.structs.replace(found, retain_keys=True)
+            return found
+        case inspect.VarTupleType() | inspect.ListType():
+            return Shape(items=_shape(info.item_type), merge_key=extra.get("merge_key", ""))
+        case inspect.DictType() | inspect.CollectionType():
+            value = getattr(info, "value_type", None)
+            return Shape(items=None if value is None else _shape(value))
+        case inspect.UnionType():
+            known = [t for t in info.types if not isinstance(t, inspect.NoneType)]
+            return _shape(known[0], extra) if len(known) == 1 else ANYTHING
+        case _:
+            return ANYTHING

@@ -1,0 +1,143 @@
+"""Everything that runs while this orchestrator leads, and the wait for its turn.
+
+All state is the store's: a term begins by listing it and ends by forgetting nothing that matters.
+The world outlives terms, so that reads are served while nobody here leads.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.runtime import replica
+from orchestrator.runtime.announce import Announcer
+from orchestrator.runtime.controllers import Controllers
+from orchestrator.runtime.deploys import Deploys
+from orchestrator.runtime.detector import Detector
+from orchestrator.runtime.dispatch import Dispatcher
+from orchestrator.runtime.election import Election, Term
+from orchestrator.runtime.intake import Intake
+from orchestrator.runtime.perform import Performer
+from orchestrator.runtime.recorder import Recorder
+from orchestrator.runtime.scheduler import Scheduler
+from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.verbs import Verbs
+from orchestrator.runtime.writer import Writer
+from orchestrator.settings import Settings
+from orchestrator.store import Store
+from orchestrator.world import World
+from proto.bus import Bus
+from proto.errors import NotLeader, Retryable
+from proto.messages import Heartbeat
+
+log = structlog.get_logger()
+
+RECAMPAIGN_S = 0.2
+"""After a term that broke down: time for the store to breathe, far below the lease's TTL."""
+
+
+class ControlPlane:
+    """One orchestrator without its front door (the API is built on top of it).
+
+    Args:
+        settings: Of the daemon.
+        store: Where all state is.
+        bus: To the agents.
+        clock: Epoch milliseconds.
+        chance: Names, uids; seeded in simulations.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        bus: Bus,
+        clock: Callable[[], int],
+        chance: random.Random,
+    ) -> None:
+        self._store = store
+        self.world = World()
+        self.writer = Writer(store, self.world)
+        self.verbs = Verbs(self.world, self.writer, clock, chance)
+        self.streams = Streams(bus, self.verbs.new_uid)
+        self._recorder = Recorder(self.world, self.writer, self.verbs, clock)
+        perform = Performer(self.verbs, self.writer, self._recorder).perform
+        self._controllers = Controllers(self.world, perform, clock)
+        self._scheduler = Scheduler(self.world, perform, clock)
+        self._dispatcher = Dispatcher(self.world, bus)
+        self._announcer = Announcer(self.world, bus, clock)
+        self._deploys = Deploys(self.world, self.writer, self.verbs, store, bus)
+        self._detector = Detector(
+            world=self.world,
+            bus=bus,
+            perform=perform,
+            clock=clock,
+            grace_ms=settings.node_grace_ms,
+            on_lost=self._lost,
+        )
+        self._intake = Intake(
+            world=self.world,
+            bus=bus,
+            recorder=self._recorder,
+            perform=perform,
+            clock=clock,
+            on_beat=self._beat,
+            on_report=self._detector.heard_report,
+        )
+        self._election = Election(
+            store, settings.identity, ttl_s=settings.leader_ttl_s
+        )
+
+    @property
+    def is_leading(self) -> bool:
+        """Whether writes are taken here."""
+        return self.writer.epoch is not None
+
+    async def run(self) -> None:
+        """Campaign, lead, and again, until cancelled."""
+        while True:
+            try:
+                term = await self._campaign()
+                log.info("leader.elected", epoch=term.epoch)
+                await self._lead(term)
+            except* Retryable as group:
+                for error in group.exceptions:
+                    log.warning("leader.deposed", error=str(error))
+                await asyncio.sleep(RECAMPAIGN_S)
+
+    async def _campaign(self) -> Term:
+        async with asyncio.TaskGroup() as tasks:
+            following = tasks.create_task(replica.follow(self._store, self.world))
+            term = await self._election.campaign()
+            following.cancel()
+        return term
+
+    async def _lead(self, term: Term) -> None:
+        """Until the term is lost, which ends everything that decides."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_lost(term))
+                tasks.create_task(self.writer.run(term.epoch))
+                await self.writer.ready.wait()
+                tasks.create_task(self._recorder.run())
+                tasks.create_task(self._dispatcher.run(term.epoch))
+                tasks.create_task(self._announcer.run())
+                tasks.create_task(self._detector.run())
+                tasks.create_task(self._intake.run(term.epoch))
+                tasks.create_task(self._controllers.run())
+                tasks.create_task(self._scheduler.run())
+                tasks.create_task(self._deploys.run())
+        finally:
+            await term.resign()
+
+    async def _until_lost(self, term: Term) -> None:
+        await term.lost()
+        raise NotLeader("the leader's lease was not renewed in time")
+
+    def _beat(self, beat: Heartbeat) -> None:
+        self._detector.heard_beat(beat)
+        self._dispatcher.heard_from(beat)
+
+    def _lost(self, node: str) -> None:
+        self._intake.forget(node)
