@@ -36,9 +36,14 @@ class Engine:
         found = self.call("GET", f"/containers/json?all={int(with_ended)}")
         return sorted(found, key=lambda container: int(container["Created"]))
 
-    def inspect(self, container: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.call("GET", f"/containers/{container}/json")
-        return found
+    def started_at(self, container: str) -> str:
+        """When its present run began; empty when it is gone."""
+        try:
+            return str(self.call("GET", f"/containers/{container}/json")["State"]["StartedAt"])
+        except EngineError as error:
+            if error.status != 404:
+                raise
+            return ""
 
     def remove_all_containers(self) -> None:
         for container in self.containers():

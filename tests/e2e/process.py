@@ -13,11 +13,15 @@ class Process:
 
     What `subprocess` started is either the process itself or, in a host, the `nsenter` that waits
     for it: only a child can be in another pid namespace. nsenter ends as its child ends.
+
+    Attributes:
+        was_ended: By the test; a daemon that ends without that has crashed.
     """
 
     def __init__(self, name: str, argv: list[str], log: Path, *, is_inner: bool) -> None:
         self.name = name
         self.log = log
+        self.was_ended = False
         self._is_inner = is_inner
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as sink:
@@ -60,6 +64,7 @@ class Process:
         return self._end(signal.SIGTERM, within_s)
 
     def _end(self, how: signal.Signals, within_s: float) -> int:
+        self.was_ended = True
         if self.is_running:
             try:
                 os.kill(self.pid, how)

@@ -146,6 +146,17 @@ class Testbed:
         """Remove all containers of all hosts."""
         on_all(self.hosts, lambda host: host.engine.remove_all_containers())
 
+    def clear_logs(self) -> None:
+        for place in (self.root, *self.hosts):
+            for log in place.logs.glob("*.log"):
+                os.truncate(log, 0)  # its writer appends
+
+    def save_logs(self, target: Path) -> None:
+        """Copy what every daemon of every place said."""
+        for place in (self.root, *self.hosts):
+            if place.logs.exists():
+                shutil.copytree(place.logs, target / place.name, dirs_exist_ok=True)
+
     def _nft(self, *command: str) -> None:
         run("nsenter", f"--net=/run/netns/{SWITCH}", "nft", *command)
 

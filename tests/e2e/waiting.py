@@ -23,6 +23,18 @@ def eventually(look: Callable[[], T], *, within_s: float, what: str) -> T:
     return seen
 
 
+def throughout(look: Callable[[], bool], *, for_s: float, what: str) -> None:
+    """`look` is true now and stays true.
+
+    Raises:
+        AssertionError: As soon as it is not.
+    """
+    elapsed = stopwatch()
+    while elapsed() < for_s:
+        assert look(), f"no longer so after {elapsed():.2f} s: {what}"
+        time.sleep(LOOK_EVERY_S)
+
+
 def stopwatch() -> Callable[[], float]:
     """Seconds since now."""
     start = time.monotonic()
