@@ -1,222 +1,246 @@
-"""What a write does to an object, the same for every kind and every way in.
+"""What a write makes of an object, the same for every kind and every way in.
 
-Source of the rules: Kubernetes, apiserver's registry/rest (create.go, update.go, delete.go).
+The API, the deploy intake and the controllers all prepare their writes here, so that what is stored
+is always complete and valid. Source of the rules: Kubernetes, apiserver's registry (rest/create.go,
+rest/update.go, rest/delete.go) and the strategies of the kinds.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from msgspec.structs import replace
+from msgspec.structs import fields, replace
 
-from proto.errors import BadRequest, Conflict, Invalid
+from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
 from proto.kinds.kind import Kind
-from proto.kinds.namespace import NAMESPACES
-from proto.kinds.pod import PODS, is_terminated
-from proto.meta import Resource, format_time
+from proto.kinds.namespace import NAMESPACES, Namespace
+from proto.kinds.node import NODES
+from proto.kinds.pod import Pod, is_terminated
+from proto.meta import ObjectMeta, Resource, condition, format_time, parse_time_ms
 
 R = TypeVar("R", bound=Resource)
 
+GENERATE_NAME_MAX = 58
+"""Characters kept of a generateName; with the suffix's five it is a label. Source: names.go."""
+
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
-"""Finalizers of an owner: its dependents go first, or stay without it."""
+CONTENT_REMAINING = "NamespaceContentRemaining"
+"""Condition of a namespace being deleted; False once nothing is left in it."""
 
-GENERATED_BASE_MAX = 58
-"""Characters kept of a generateName: with the suffix of five, a label of 63."""
+_FINALIZER_OF = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
+_DEFAULT_GRACE_S = 30
+_DEFAULTED_NAMESPACE = "default"
 
 
-def prepare_create(
-    kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int, keep_status: bool = False
-) -> R:
-    """The object as it is stored first.
+def prepare_create(kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int) -> R:
+    """The object as it is to be stored: named, identified, defaulted and valid.
 
     Args:
-        kind: Its kind.
-        new: As the client sent it.
-        uid: For it.
-        suffix: Completes a generateName.
+        kind: Of the object.
+        new: As asked for.
+        uid: Its identity from now on.
+        suffix: Random letters that make a generateName unique.
         now_ms: Epoch milliseconds.
-        keep_status: The control plane's own creations may bring a status; a client's may not.
 
     Raises:
         Invalid: With every wrong field.
     """
-    meta = new.metadata
-    name = meta.name
-    if not name and meta.generate_name:
-        name = meta.generate_name[:GENERATED_BASE_MAX] + suffix
-    new = replace(
-        new,
-        api_version=kind.api_version,
-        kind=kind.name,
-        metadata=replace(
-            meta,
-            name=name,
-            namespace=meta.namespace if kind.is_namespaced else "",
-            uid=uid,
-            resource_version="",
-            generation=1 if hasattr(new, "spec") else 0,
-            creation_timestamp=format_time(now_ms),
-            deletion_timestamp="",
-            deletion_grace_period_seconds=None,
-        ),
+    asked = new.metadata
+    meta = ObjectMeta(
+        name=asked.name
+        or (asked.generate_name and asked.generate_name[:GENERATE_NAME_MAX] + suffix),
+        generate_name=asked.generate_name,
+        namespace=(asked.namespace or _DEFAULTED_NAMESPACE) if kind.is_namespaced else "",
+        uid=uid,
+        generation=1 if _has(kind, "spec") else 0,
+        creation_timestamp=format_time(now_ms),
+        labels=asked.labels,
+        annotations=asked.annotations,
+        owner_references=asked.owner_references,
+        finalizers=asked.finalizers,
     )
-    if kind.has_status and not keep_status:
-        new = _with_status(new, type(_status(new))())
-    new = kind.defaults(new)
-    _check(kind, new, None)
-    return new
+    found = replace(new, api_version=kind.api_version, kind=kind.name, metadata=meta)
+    if _has(kind, "status") and kind is not NODES:  # a node joins with its description
+        found = replace(found, status=_empty_status(kind))
+    found = kind.defaults(found)
+    _check(kind, found, None)
+    return found
 
 
-def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str = "") -> R:
-    """The object as it is stored next; `old` itself when nothing changes.
+def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: int) -> R:
+    """The object as it is to be stored; `old` itself when nothing changes.
+
+    The result may be finished (see `is_finished`): then it is to be removed, not stored.
 
     Args:
-        kind: Its kind.
+        kind: Of the object.
         old: As it is.
-        new: As the client wants it. Its resourceVersion is not looked at here.
-        subresource: ``status`` changes the status only; empty, everything else.
+        new: As asked for; what this subresource may not change is ignored.
+        subresource: Empty for the object itself, ``status``, ``scale`` or ``finalize``.
+        now_ms: Epoch milliseconds; unused by the kinds there are, and part of the contract.
 
     Raises:
-        Conflict: It is about another object of the same name.
+        Conflict: `new` is meant for an earlier object of that name.
         Invalid: With every wrong field.
-        BadRequest: It names another object.
     """
-    meta = new.metadata
-    if meta.uid and meta.uid != old.metadata.uid:
+    del now_ms
+    if new.metadata.uid not in ("", old.metadata.uid):
         raise Conflict(
             f'Operation cannot be fulfilled on {kind.resource} "{old.metadata.name}": Precondition '
-            f"failed: UID in precondition: {meta.uid}, UID in object meta: {old.metadata.uid}"
+            f"failed: UID in precondition: {new.metadata.uid}, UID in object meta: "
+            f"{old.metadata.uid}"
         )
-    if meta.name not in ("", old.metadata.name):
-        raise BadRequest(
-            f"the name of the object ({meta.name}) does not match the name on the URL "
-            f"({old.metadata.name})"
-        )
-    if subresource == "status":
-        found = kind.defaults(_with_status(old, _status(new)))
-        return old if found == old else found
-    found = replace(
-        new,
-        api_version=kind.api_version,
-        kind=kind.name,
-        metadata=replace(
-            old.metadata,
-            labels=meta.labels,
-            annotations=meta.annotations,
-            owner_references=meta.owner_references,
-            finalizers=_finalizers(old, new),
-            managed_fields=meta.managed_fields,
-        ),
-    )
-    if kind.has_status:
-        found = _with_status(found, _status(old))
-    found = kind.defaults(found)
+    found = kind.defaults(_merged(kind, old, new, subresource))
     if found == old:
         return old
-    if _rest(found) != _rest(old):
-        generation = old.metadata.generation + 1
-        found = replace(found, metadata=replace(found.metadata, generation=generation))
-    _check(kind, found, old)
+    if _has(kind, "spec") and cast("Any", found).spec != cast("Any", old).spec:
+        meta = replace(found.metadata, generation=old.metadata.generation + 1)
+        found = replace(found, metadata=meta)
+    _check(kind, found, old, only="status" if subresource == "status" else "")
     return found
 
 
 def prepare_delete(
-    kind: Kind[R],
-    old: R,
-    *,
-    grace_s: int | None = None,
-    propagation: str = "",
-    now_ms: int,
+    kind: Kind[R], old: R, *, grace_s: int | None, propagation: str, now_ms: int
 ) -> R | None:
-    """The object on its way out, waiting for whoever must confirm; None when it may go at once.
+    """The object marked for deletion (`old` itself when it is already); None: remove it now.
 
     Args:
-        kind: Its kind.
+        kind: Of the object.
         old: As it is.
-        grace_s: Seconds for a graceful end; None: the object's own; 0: waiting for nobody but
-            finalizers.
-        propagation: ``Background`` (or empty), ``Foreground`` or ``Orphan``.
+        grace_s: Seconds a pod gets to stop; None: its own. Of no consequence to other kinds.
+        propagation: What becomes of its dependents: ``Background``, ``Foreground``, ``Orphan``, or
+            empty to leave it as an earlier delete said (Background at first).
         now_ms: Epoch milliseconds.
+
+    Raises:
+        BadRequest: There is no such propagation policy.
     """
     meta = old.metadata
-    finalizers = meta.finalizers
-    wanted = {"Foreground": FOREGROUND, "Orphan": ORPHAN}.get(propagation)
-    if wanted is not None and wanted not in finalizers:
-        finalizers = (*finalizers, wanted)
-    grace = _grace(kind, old, grace_s)
-    if meta.deletion_timestamp and meta.deletion_grace_period_seconds is not None:
-        grace = min(grace, meta.deletion_grace_period_seconds)
-    if grace == meta.deletion_grace_period_seconds and meta.deletion_timestamp:
-        since = meta.deletion_timestamp
-    else:
-        since = format_time(now_ms + grace * 1000)
-    marked = kind.defaults(
-        replace(
-            old,
-            metadata=replace(
-                meta,
-                finalizers=finalizers,
-                deletion_timestamp=since,
-                deletion_grace_period_seconds=grace,
-            ),
-        )
-    )
-    if is_finished(kind, marked):
+    finalizers = _propagated(meta.finalizers, propagation)
+    grace = _grace_s(old, grace_s) if kind.is_deleted_gracefully else 0
+    is_marked = bool(meta.deletion_timestamp)
+    if is_marked:
+        grace = min(grace, meta.deletion_grace_period_seconds or 0)
+    if not grace and not finalizers and not _own_finalizers(old):
         return None
-    return old if marked == old else marked
-
-
-def is_finished(kind: Kind[Any], found: Resource) -> bool:
-    """Whether an object that is being deleted waits for nobody any more."""
-    meta = found.metadata
-    if not meta.deletion_timestamp or meta.finalizers:
-        return False
-    if kind is NAMESPACES:
-        return not getattr(found, "spec").finalizers  # noqa: B009  known by its kind only
-    return not kind.is_deleted_gracefully or not meta.deletion_grace_period_seconds
-
-
-def _grace(kind: Kind[Any], old: Any, grace_s: int | None) -> int:
-    """Seconds; 0 where nobody has to stop anything."""
-    if kind is not PODS or not old.spec.node_name or is_terminated(old):
-        return 0
-    if grace_s is not None:
-        return max(0, grace_s)
-    own: int | None = old.spec.termination_grace_period_seconds
-    return 30 if own is None else own
-
-
-def _finalizers(old: Resource, new: Resource) -> tuple[str, ...]:
-    """On its way out, an object gets no new finalizers."""
-    if not old.metadata.deletion_timestamp:
-        return new.metadata.finalizers
-    return tuple(name for name in new.metadata.finalizers if name in old.metadata.finalizers)
-
-
-def _status(found: Any) -> Any:
-    return found.status
-
-
-def _with_status(found: R, status: Any) -> R:
-    return replace(found, status=status)
-
-
-def _rest(found: Resource) -> dict[str, Any]:
-    """Everything that makes a new generation."""
-    return {
-        name: getattr(found, name)
-        for name in found.__struct_fields__
-        if name not in ("api_version", "kind", "metadata", "status")
-    }
-
-
-def _check(kind: Kind[R], new: R, old: R | None) -> None:
-    errors = validation.metadata(
-        new.metadata,
-        is_namespaced=kind.is_namespaced,
-        name_is_label=kind is NAMESPACES,
+    marked = replace(
+        meta,
+        finalizers=finalizers,
+        deletion_grace_period_seconds=grace,
+        deletion_timestamp=_deadline(meta, grace, now_ms),
+        generation=meta.generation if is_marked or not meta.generation else meta.generation + 1,
     )
-    errors += kind.validate(new, old)
+    found = kind.defaults(replace(old, metadata=marked))
+    return old if found == old else found
+
+
+def is_finished(found: Resource) -> bool:
+    """Whether it is marked for deletion and nobody need agree or stop anything any more."""
+    meta = found.metadata
+    waits = meta.finalizers or _own_finalizers(found) or meta.deletion_grace_period_seconds
+    return bool(meta.deletion_timestamp) and not waits
+
+
+def _has(kind: Kind[Any], name: str) -> bool:
+    return any(found.name == name for found in fields(kind.type))
+
+
+def _empty_status(kind: Kind[Any]) -> Any:
+    return next(found.default for found in fields(kind.type) if found.name == "status")
+
+
+def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
+    """`old` with what this subresource may change taken from `new`."""
+    if subresource == "status":
+        return replace(old, status=cast("Any", new).status)
+    if subresource == "scale":
+        spec = replace(cast("Any", old).spec, replicas=cast("Any", new).spec.replicas)
+        return replace(old, spec=spec)
+    if subresource == "finalize":
+        return replace(old, spec=cast("Any", new).spec)
+    meta = replace(
+        old.metadata,
+        labels=new.metadata.labels,
+        annotations=new.metadata.annotations,
+        owner_references=new.metadata.owner_references,
+        finalizers=new.metadata.finalizers,
+    )
+    found = replace(new, api_version=old.api_version, kind=old.kind, metadata=meta)
+    if kind.has_status:
+        found = replace(found, status=cast("Any", old).status)
+    if isinstance(found, Namespace) and isinstance(old, Namespace):
+        return cast("R", _with_kept_finalizers(old, found))
+    return found
+
+
+def _with_kept_finalizers(old: Namespace, new: Namespace) -> Namespace:
+    """A namespace lets go of its name only when it is known to be empty."""
+    remaining = condition(old.status.conditions, CONTENT_REMAINING)
+    if remaining is not None and remaining.status == "False":
+        return new
+    return replace(new, spec=replace(new.spec, finalizers=old.spec.finalizers))
+
+
+def _check(kind: Kind[R], new: R, old: R | None, *, only: str = "") -> None:
+    """Raises Invalid with every wrong field, or with those below `only`."""
+    errors = validation.metadata(
+        new.metadata, is_namespaced=kind.is_namespaced, name_is_label=kind is NAMESPACES
+    )
+    errors += [error for error in kind.validate(new, old) if error not in errors]
+    if old is not None:
+        errors += _late_finalizers(new, old)
+    if only:
+        errors = [error for error in errors if error.field.startswith(only)]
     if errors:
-        unique = list(dict.fromkeys(errors))
-        raise Invalid(kind.name, new.metadata.name or new.metadata.generate_name, unique)
+        raise Invalid(kind.name, new.metadata.name or new.metadata.generate_name, errors)
+
+
+def _late_finalizers(new: Resource, old: Resource) -> list[FieldError]:
+    added = [name for name in new.metadata.finalizers if name not in old.metadata.finalizers]
+    if not old.metadata.deletion_timestamp or not added:
+        return []
+    listed = ", ".join(f'"{name}"' for name in added)
+    return [
+        validation.forbidden(
+            "metadata.finalizers",
+            "no new finalizers can be added if the object is being deleted, found new finalizers "
+            f"[]string{{{listed}}}",
+        )
+    ]
+
+
+def _propagated(finalizers: tuple[str, ...], propagation: str) -> tuple[str, ...]:
+    if propagation == "":
+        return finalizers
+    if propagation not in ("Background", *_FINALIZER_OF):
+        raise BadRequest(
+            f'invalid propagationPolicy "{propagation}": must be Background, Foreground or Orphan'
+        )
+    kept = tuple(name for name in finalizers if name not in _FINALIZER_OF.values())
+    added = _FINALIZER_OF.get(propagation)
+    return (*kept, added) if added else kept
+
+
+def _grace_s(old: Resource, asked_s: int | None) -> int:
+    """Seconds to stop; 0 for what runs nowhere, and so needs nobody's word."""
+    if isinstance(old, Pod):
+        if not old.spec.node_name or is_terminated(old):
+            return 0
+        own = old.spec.termination_grace_period_seconds
+        default = _DEFAULT_GRACE_S if own is None else own
+        return max(0, default if asked_s is None else asked_s)
+    return max(0, asked_s or 0)
+
+
+def _deadline(meta: ObjectMeta, grace: int, now_ms: int) -> str:
+    """When it should be gone: grace after the first delete, however often it is repeated."""
+    if not meta.deletion_timestamp:
+        return format_time(now_ms + grace * 1000)
+    shortened_s = (meta.deletion_grace_period_seconds or 0) - grace
+    return format_time(parse_time_ms(meta.deletion_timestamp) - shortened_s * 1000)
+
+
+def _own_finalizers(found: Resource) -> tuple[str, ...]:
+    """A namespace keeps its finalizers in its spec."""
+    return found.spec.finalizers if isinstance(found, Namespace) else ()
