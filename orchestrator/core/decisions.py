@@ -59,6 +59,14 @@ class UpdateStatus(Struct, frozen=True):
     cause: str
 
 
+class Bind(Struct, frozen=True):
+    """Give a pod its node: `object` is the pod with its node's name and its new conditions."""
+
+    kind: Kind[Any]
+    object: Resource
+    cause: str
+
+
 class Remove(Struct, frozen=True):
     """Delete an object, as a user's delete would.
 
@@ -73,7 +81,7 @@ class Remove(Struct, frozen=True):
     grace_s: int | None = None
 
 
-Decision = Create | Update | UpdateStatus | Remove | Emit
+Decision = Create | Update | UpdateStatus | Bind | Remove | Emit
 
 
 class Plan(Struct, frozen=True):
@@ -98,6 +106,8 @@ def _line(decision: Decision) -> str:
             return f"update {who}: {decision.cause}"
         case UpdateStatus():
             return f"update status of {who}: {decision.cause}"
+        case Bind():
+            return f"bind {who}: {decision.cause}"
         case Remove():
             return f"delete {who}: {decision.cause}"
         case Emit():

@@ -76,7 +76,8 @@ def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: i
         kind: Of the object.
         old: As it is.
         new: As asked for; what this subresource may not change is ignored.
-        subresource: Empty for the object itself, ``status``, ``scale`` or ``finalize``.
+        subresource: Empty for the object itself, ``status``, ``scale``, ``binding`` or
+            ``finalize``.
         now_ms: Epoch milliseconds; unused by the kinds there are, and part of the contract.
 
     Raises:
@@ -157,6 +158,9 @@ def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
     if subresource == "scale":
         spec = replace(cast("Any", old).spec, replicas=cast("Any", new).spec.replicas)
         return replace(old, spec=spec)
+    if subresource == "binding":
+        spec = replace(cast("Any", old).spec, node_name=cast("Any", new).spec.node_name)
+        return cast("R", replace(old, spec=spec, status=cast("Any", new).status))
     if subresource == "finalize":
         return replace(old, spec=cast("Any", new).spec)
     meta = replace(

@@ -85,9 +85,7 @@ class ControlPlane:
             on_beat=self._beat,
             on_report=self._detector.heard_report,
         )
-        self._election = Election(
-            store, settings.identity, ttl_s=settings.leader_ttl_s
-        )
+        self._election = Election(store, settings.identity, ttl_s=settings.leader_ttl_s)
 
     @property
     def is_leading(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 import structlog
 
 from orchestrator.core.decisions import (
+    Bind,
     Create,
     Decision,
     Emit,
@@ -16,7 +17,7 @@ from orchestrator.core.decisions import (
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
-from proto.errors import LongshoreError, NotFound
+from proto.errors import LongshoreError
 
 log = structlog.get_logger()
 
@@ -52,27 +53,20 @@ class Performer:
 
     def _begin(self, decision: Decision) -> Any:
         """Queue the decision's write; None when there is nothing to write."""
+        op: Op | None
         match decision:
             case Create():
                 found = self._verbs.prepared(decision.kind, decision.object)
                 meta = found.metadata
                 op = Op(decision.kind, meta.namespace, meta.name, found, expect="")
-                return self._writer.submit((op,))
-            case Update() | UpdateStatus():
-                op = self._verbs.update_op(
-                    decision.kind,
-                    decision.object,
-                    subresource="status" if isinstance(decision, UpdateStatus) else "",
-                )
-                return None if op is None else self._writer.submit((op,))
+            case Update():
+                op = self._verbs.update_op(decision.kind, decision.object)
+            case UpdateStatus():
+                op = self._verbs.update_op(decision.kind, decision.object, subresource="status")
+            case Bind():
+                op = self._verbs.update_op(decision.kind, decision.object, subresource="binding")
             case Remove():
-                try:
-                    op = self._verbs.delete_op(
-                        decision.kind, decision.object, grace_s=decision.grace_s
-                    )
-                except NotFound:
-                    return None
-                return None if op is None else self._writer.submit((op,))
+                op = self._verbs.delete_op(decision.kind, decision.object, grace_s=decision.grace_s)
             case Emit():
                 self._recorder.record(
                     decision.kind,
@@ -84,6 +78,7 @@ class Performer:
                 return None
             case _:
                 assert_never(decision)
+        return None if op is None else self._writer.submit((op,))
 
     def _done(self, decision: Decision, written: Any) -> None:
         if isinstance(decision, Create) and decision.announce is not None:

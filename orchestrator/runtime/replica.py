@@ -18,7 +18,7 @@ from proto.errors import Compacted, Unavailable
 log = structlog.get_logger()
 
 RETRY_S = 0.5
-"""Before listing again after the store went away: a tenth of what a person would notice as stale."""
+"""Before listing again after the store went away: a person notices no staleness."""
 
 
 async def follow(store: Store, world: World) -> None:

@@ -92,11 +92,14 @@ class Streams:
             answer = await self._bus.request(
                 subjects.logs(node), codec.encode(asked), timeout_s=OPEN_TIMEOUT_S
             )
-            reply: StreamReply = codec.decode(answer, StreamReply)  # type: ignore[arg-type]
-            if isinstance(reply, StreamFailed):
-                refused = {404: NotFound, 400: BadRequest, 403: Forbidden}
-                raise refused.get(reply.code, Unavailable)(reply.reason)
+            _check(codec.decode(answer, StreamReply))  # type: ignore[arg-type]
         except BaseException:
             await data.close()
             raise
         return LogStream(self._bus, stream, data)
+
+
+def _check(reply: StreamReply) -> None:
+    if isinstance(reply, StreamFailed):
+        refused = {404: NotFound, 400: BadRequest, 403: Forbidden}
+        raise refused.get(reply.code, Unavailable)(reply.reason)

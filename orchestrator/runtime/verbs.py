@@ -6,7 +6,7 @@ object is decided by `core.objects`, which is pure.
 
 import random
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec import Struct
 
@@ -24,7 +24,10 @@ NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 """No vowels and no look-alikes, so that no suffix spells a word. Source: apimachinery, rand.go."""
 
 MODIFY_ATTEMPTS = 5
-"""How often a patch without a resourceVersion is applied afresh. Source: apiserver, MaxRetryWhenPatchConflicts."""
+"""How often a patch without a resourceVersion is applied afresh.
+
+Source: apiserver, MaxRetryWhenPatchConflicts.
+"""
 
 
 class Deleted(Struct, frozen=True):
@@ -70,16 +73,21 @@ class Verbs:
             Forbidden: Its namespace is being deleted.
         """
         found = objects.prepare_create(
-            kind, new, uid=self.new_uid(), suffix=self._suffix(), now_ms=self._clock()
+            kind,
+            new,
+            uid=self.new_uid(),
+            suffix=self._suffix(),
+            now_ms=self._clock(),
         )
         if kind.is_namespaced:
-            namespace = self._world.get(NAMESPACES, "", found.metadata.namespace)
+            meta = found.metadata
+            namespace = self._world.get(NAMESPACES, "", meta.namespace)
             if namespace is None:
-                raise NotFound(f'namespaces "{found.metadata.namespace}" not found')
+                raise NotFound(f'namespaces "{meta.namespace}" not found')
             if namespace.metadata.deletion_timestamp:
                 raise Forbidden(
-                    f'{kind.resource} "{found.metadata.name}" is forbidden: unable to create new '
-                    f"content in namespace {found.metadata.namespace} because it is being terminated"
+                    f'{kind.resource} "{meta.name}" is forbidden: unable to create new content in '
+                    f"namespace {meta.namespace} because it is being terminated"
                 )
         return found
 
@@ -93,7 +101,7 @@ class Verbs:
         found = self.prepared(kind, new)
         meta = found.metadata
         op = Op(kind, meta.namespace, meta.name, found, expect="")
-        return await self._write(op, dry_run=dry_run)
+        return cast("R", await self._write(op, dry_run=dry_run))
 
     async def modify(
         self,
@@ -122,26 +130,120 @@ class Verbs:
             Conflict: It is not at the version the client insists on.
         """
         for attempt in range(MODIFY_ATTEMPTS):
-            old = self._world.get(kind, namespace, name)
-            if old is None:
-                raise NotFound(f'{kind.resource} "{name}" not found')
+            old = self.existing(kind, namespace, name)
             wanted = change(old)
-            current = old.metadata.resource_version
-            insisted = wanted.metadata.resource_version not in ("", current)
-            written = objects.prepare_update(
-                kind, old, wanted, subresource=subresource, now_ms=self._clock()
-            )
-            if insisted:
-                raise _stale(kind, name)
-            if written is old:
+            op = self._update(kind, old, wanted, subresource)
+            if op is None:
                 return old
-            op = Op(kind, namespace, name, written, expect=current)
             try:
-                return await self._write(op, dry_run=dry_run)
+                return cast("R", await self._write(op, dry_run=dry_run))
             except Conflict:
                 if attempt == MODIFY_ATTEMPTS - 1:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    def existing(self, kind: Kind[R], namespace: str, name: str) -> R:
+        """The object.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = self._world.get(kind, namespace, name)
+        if found is None:
+            raise NotFound(f'{kind.resource} "{name}" not found')
+        return found
+
+    def update_op(self, kind: Kind[R], wanted: R, *, subresource: str = "") -> Op | None:
+        """The write that replaces the object `wanted` was derived from; None: nothing changes.
+
+        Raises:
+            NotFound, Conflict: It is gone, or not at that version any more.
+            Invalid: With every wrong field.
+        """
+        meta = wanted.metadata
+        return self._update(
+            kind, self.existing(kind, meta.namespace, meta.name), wanted, subresource
+        )
+
+    def _update(self, kind: Kind[R], old: R, wanted: R, subresource: str) -> Op | None:
+        meta = old.metadata
+        if wanted.metadata.resource_version not in ("", meta.resource_version):
+            raise _stale(kind, meta.name)
+        written: R | None = objects.prepare_update(
+            kind, old, wanted, subresource=subresource, now_ms=self._clock()
+        )
+        if written is old:
+            return None
+        if written is not None and objects.is_finished(written):
+            written = None
+        return Op(kind, meta.namespace, meta.name, written, expect=meta.resource_version)
+
+    async def delete(
+        self,
+        kind: Kind[R],
+        namespace: str,
+        name: str,
+        *,
+        grace_s: int | None = None,
+        propagation: str = "",
+        uid: str = "",
+        resource_version: str = "",
+        dry_run: bool = False,
+    ) -> Deleted:
+        """Delete an object, or begin to.
+
+        Args:
+            kind: Of the object.
+            namespace: Empty for a cluster-scoped object.
+            name: Of the object.
+            grace_s: Seconds for a graceful end; None: the object's own; 0: at once.
+            propagation: ``Background`` (or empty), ``Foreground`` or ``Orphan``.
+            uid: Only if it has this one.
+            resource_version: Only at this version.
+            dry_run: Say what would be, and write nothing.
+
+        Raises:
+            NotFound: There is none.
+            Conflict: A precondition does not hold.
+        """
+        for attempt in range(MODIFY_ATTEMPTS):
+            old = self.existing(kind, namespace, name)
+            meta = old.metadata
+            if uid not in ("", meta.uid):
+                raise Conflict(
+                    f'Operation cannot be fulfilled on {kind.resource} "{name}": Precondition '
+                    f"failed: UID in precondition: {uid}, UID in object meta: {meta.uid}"
+                )
+            if resource_version not in ("", meta.resource_version):
+                raise _stale(kind, name)
+            op = self.delete_op(kind, old, grace_s=grace_s, propagation=propagation)
+            if op is None:
+                return Deleted(old, is_gone=False)
+            try:
+                written = await self._write(op, dry_run=dry_run)
+            except Conflict:
+                if attempt == MODIFY_ATTEMPTS - 1:
+                    raise
+            else:
+                return Deleted(old if written is None else written, is_gone=written is None)
+        raise AssertionError("the last attempt returns or raises")
+
+    def delete_op(
+        self, kind: Kind[R], old: R, *, grace_s: int | None = None, propagation: str = ""
+    ) -> Op | None:
+        """The write that deletes the object as it was seen; None when that is under way already.
+
+        Raises:
+            NotFound: It is gone.
+            Conflict: It changed since.
+        """
+        meta = old.metadata
+        left = objects.prepare_delete(
+            kind, old, grace_s=grace_s, propagation=propagation, now_ms=self._clock()
+        )
+        if left is old:
+            return None
+        return Op(kind, meta.namespace, meta.name, left, expect=meta.resource_version)
 
     async def _write(self, op: Op, *, dry_run: bool) -> Any:
         if not dry_run:
