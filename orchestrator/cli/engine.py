@@ -1,0 +1,129 @@
+"""The Docker engine over its HTTP API, as far as the command line needs it.
+
+The agents have the real door to Docker (`node_agent.engine`); this is what a user would type
+``docker`` for: build the demo's images, and take a killed host's containers with it.
+"""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from orchestrator.cli.refused import Refused
+from proto import codec
+
+SOCKET = "unix:///var/run/docker.sock"
+TIMEOUT_S = 30.0
+
+NODE_LABEL = "longshore.dev/node"
+"""Every container carries the name of its node."""
+
+
+def engine_address() -> str:
+    """Where Docker is: ``DOCKER_HOST``, or its usual socket."""
+    return os.environ.get("DOCKER_HOST") or SOCKET
+
+
+class Engine:
+    """A Docker engine that has answered."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def containers(self, node: str, *, running_only: bool = False) -> list[str]:
+        """The ids of a node's containers."""
+        filters = codec.encode({"label": [f"{NODE_LABEL}={node}"]}).decode()
+        params = {"filters": filters, "all": "0" if running_only else "1"}
+        found = await self._ask("GET", "/containers/json", params=params)
+        return [container["Id"] for container in found]
+
+    async def kill(self, containers: Sequence[str]) -> None:
+        """SIGKILL them."""
+        for container in containers:
+            # 404: gone, 409: not running; both are what was wanted.
+            await self._ask("POST", f"/containers/{container}/kill", fine=(404, 409))
+
+    async def remove(self, containers: Sequence[str]) -> None:
+        """Kill and remove them."""
+        for container in containers:
+            params = {"force": "1", "v": "1"}
+            await self._ask("DELETE", f"/containers/{container}", params=params, fine=(404, 409))
+
+    async def import_image(self, image: str, root: bytes, changes: Sequence[str]) -> None:
+        """``docker import``: a tar of a root file system becomes an image.
+
+        Args:
+            image: Name and tag.
+            root: The tar.
+            changes: Dockerfile instructions: ``CMD ["sh"]``.
+        """
+        repo, _, tag = image.rpartition(":")
+        params = [
+            ("fromSrc", "-"),
+            ("repo", repo),
+            ("tag", tag),
+            *(("changes", c) for c in changes),
+        ]
+        await self._ask("POST", "/images/create", params=params, body=root)
+
+    async def remove_image(self, image: str) -> None:
+        """``docker rmi``."""
+        await self._ask("DELETE", f"/images/{image}", params={"force": "1"}, fine=(404,))
+
+    async def _ask(
+        self,
+        verb: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        fine: tuple[int, ...] = (),
+    ) -> Any:
+        async with self._session.request(verb, path, params=params, data=body) as response:
+            answer = await response.read()
+            if response.status >= 400 and response.status not in fine:
+                raise Refused(f"Docker refused {verb} {path}: {answer.decode(errors='replace')}")
+            is_json = response.content_type == "application/json"
+            return codec.decode_any(answer) if is_json and verb == "GET" else None
+
+
+@contextlib.asynccontextmanager
+async def connected_engine() -> AsyncIterator[Engine]:
+    """The engine, for the length of the block.
+
+    Raises:
+        Refused: None answers, or this user may not use it.
+    """
+    address = engine_address()
+    base, connector = "http://docker", None
+    if address.startswith("unix://"):
+        connector = aiohttp.UnixConnector(_usable(Path(address.removeprefix("unix://"))))
+    elif address.startswith("tcp://"):
+        base = "http" + address.removeprefix("tcp")
+    else:
+        raise Refused(f"DOCKER_HOST={address}: only unix:// and tcp:// are understood")
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(base, connector=connector, timeout=timeout) as session:
+        try:
+            async with session.get("/_ping") as response:
+                response.raise_for_status()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Refused(f"no Docker engine answers at {address}: start it ({error})") from error
+        yield Engine(session)
+
+
+def _usable(socket: Path) -> str:
+    if not socket.exists():
+        raise Refused(
+            f"no Docker engine at {socket}: install and start it (Debian and Ubuntu: "
+            "sudo apt-get install docker.io), or set DOCKER_HOST"
+        )
+    if not os.access(socket, os.R_OK | os.W_OK):
+        raise Refused(
+            f"you may not use the Docker engine at {socket}: join its group "
+            "(sudo usermod -aG docker $USER) and log in again, or run this as root"
+        )
+    return str(socket)
