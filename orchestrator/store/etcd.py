@@ -160,6 +160,9 @@ class EtcdStore:
             if isinstance(translated, UnknownResult):
                 self._rotate(endpoint)
             raise translated from error
+        except asyncio.CancelledError:
+            self._rotate(endpoint)  # whoever asked lost patience: it may be a frozen member
+            raise
 
     async def _read(self, request: Callable[[_Endpoint], Awaitable[T]]) -> T:
         """One request that is safe to repeat, repeated on other endpoints."""
