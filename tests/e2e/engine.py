@@ -60,17 +60,31 @@ class Engine:
         self.call("POST", path, root_filesystem, timeout_s=60)
 
     def call(
-        self, method: str, path: str, body: bytes | None = None, *, timeout_s: float = 30
+        self,
+        method: str,
+        path: str,
+        body: bytes | dict[str, Any] | None = None,
+        *,
+        timeout_s: float = 30,
     ) -> Any:
         """The decoded answer: JSON where it is JSON, else text.
+
+        Args:
+            method: Of HTTP.
+            path: With its query.
+            body: A tar, or an object to be sent as JSON.
+            timeout_s: For every single read and write.
 
         Raises:
             EngineError: Docker refused.
             OSError: Nobody answers.
         """
         connection = _UnixConnection(self.socket_path, timeout_s)
+        type_, data = "application/x-tar", body
+        if isinstance(body, dict):
+            type_, data = "application/json", json.dumps(body).encode()
         try:
-            connection.request(method, path, body, {"Content-Type": "application/x-tar"})
+            connection.request(method, path, data, {"Content-Type": type_})
             answer = connection.getresponse()
             text = answer.read().decode(errors="replace")
         finally:

@@ -1,0 +1,1 @@
+"""What the cluster achieves on this machine, beside what it should: ``python -m tests.bench``."""

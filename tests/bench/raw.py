@@ -1,0 +1,48 @@
+"""What Docker itself can do: create and start containers through aiodocker, nothing else."""
+
+import asyncio
+import uuid
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+
+from tests.e2e.images import BUSYBOX
+from tests.e2e.kubeapi import pod
+from tests.e2e.waiting import stopwatch
+
+COMMAND = pod("any")["spec"]["containers"][0]["command"]
+"""The same process as in the pods that the cluster is measured with."""
+
+
+async def start_s(engine: Path, count: int, at_a_time: int) -> float:
+    """Seconds from the first create to the last start; the containers are removed afterwards."""
+    async with aiodocker.Docker(url=f"unix://{engine}") as docker:
+        made: list[Any] = []
+        slots = asyncio.Semaphore(at_a_time)
+
+        async def start() -> None:
+            async with slots:
+                config = {
+                    "Image": BUSYBOX,
+                    "Cmd": COMMAND,
+                    "HostConfig": {"NetworkMode": "bridge"},
+                }
+                container = await docker.containers.create(config, name=f"raw-{uuid.uuid4().hex}")
+                made.append(container)
+                await container.start()
+
+        async def remove(container: Any) -> None:
+            async with slots:
+                await container.delete(force=True)
+
+        elapsed = stopwatch()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(count):
+                    tasks.create_task(start())
+            return elapsed()
+        finally:
+            async with asyncio.TaskGroup() as tasks:
+                for container in made:
+                    tasks.create_task(remove(container))
