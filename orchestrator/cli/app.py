@@ -19,7 +19,8 @@ app = typer.Typer(
     help="Containers on many Docker hosts, declared with Kubernetes manifests and kubectl.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
+    add_completion=False,
 )
 node_app = typer.Typer(
     help="Kill and start the nodes of a cluster that `longshore up` runs.", no_args_is_help=True
@@ -35,26 +36,34 @@ Data = Annotated[
 
 
 @app.command(
-    epilog="""Examples:\n
-    longshore up\n
-    longshore up --nodes 5 --data /tmp/try --simulate-host-loss\n
+    epilog="""Examples:
+
+    \b
+    longshore up
+    longshore up --nodes 5 --data /tmp/try --simulate-host-loss
     longshore up --etcd http://10.0.0.5:2379 --nats nats://10.0.0.5:4222"""
 )
 def up(
     *,
-    nodes: Annotated[int, typer.Option(min=1, max=50, help="How many node agents.")] = 3,
+    nodes: Annotated[
+        int, typer.Option(min=1, max=50, metavar="N", help="How many node agents.")
+    ] = 3,
     data: Data = DATA,
     port: Annotated[
         int | None,
         typer.Option(
             min=1,
+            metavar="PORT",
             max=65535,
             show_default="as last time, or 6443, or a free one",
             help="Of the API.",
         ),
     ] = None,
     prefix: Annotated[
-        str, typer.Option(help="Nodes are called PREFIX-1, PREFIX-2…; unique for each engine.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Nodes are called NAME-1, NAME-2…; unique for each engine."
+        ),
     ] = "node",
     etcd: Annotated[str, typer.Option(metavar="URL", help="Use this etcd; run none.")] = "",
     nats: Annotated[str, typer.Option(metavar="URL", help="Use this NATS; run none.")] = "",

@@ -5,6 +5,7 @@ is so, and shows it. Whatever happens, everything it made is removed at the end.
 """
 
 import contextlib
+import logging
 import shutil
 import tempfile
 import time
@@ -12,6 +13,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
+import structlog
 import yaml
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +24,7 @@ from orchestrator.cli.engine import Engine, connected_engine
 from orchestrator.cli.refused import Refused, first_refusal
 from orchestrator.cli.supervise import Daemon, running, script
 from proto import codec, subjects
-from proto.bus.nats import connected_bus
+from proto.bus.nats import NatsBus
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.pod import PODS, Pod, is_ready
 from proto.messages import DeployOutcome
@@ -101,8 +103,12 @@ class Demo:
         subject = subjects.deploy(NAMESPACE)
         self._command(f'nats request {subject} "$(cat {file})"')
         began_s = time.monotonic()
-        async with connected_bus(f"nats://127.0.0.1:{self._data.ports().nats}") as bus:
+        url = f"nats://127.0.0.1:{self._data.ports().nats}"
+        bus = await NatsBus.connect(url, name="longshore-demo", timeout_s=STEP_S_MAX)
+        try:
             answer = await bus.request(subject, file.read_bytes(), timeout_s=STEP_S_MAX)
+        finally:
+            await bus.close()
         outcome = codec.decode(answer, DeployOutcome)
         if outcome.outcome != "configured":
             raise Refused(f"the deploy event was {outcome.outcome}: {outcome.reason}")
@@ -197,6 +203,7 @@ async def run() -> None:
     Raises:
         Refused: A step failed; the text says which and why. The cluster's logs are kept.
     """
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console()
     began_s = time.monotonic()
     data = DataDir(Path(tempfile.mkdtemp(prefix="longshore-demo-")))

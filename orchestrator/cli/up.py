@@ -26,6 +26,9 @@ from proto.kinds.node import NODES
 SERVER_START_S_MAX = 30.0
 READY_S_MAX = 60.0
 
+POOL = 8
+"""Pod sandboxes kept ready on the whole machine: each costs some 100 ms of CPU to make."""
+
 
 class UpOptions(Struct, frozen=True, kw_only=True):
     """What was asked for on the command line.
@@ -90,7 +93,9 @@ class Cluster:
             script("node-agent"),
             f"--node-name={node}",
             f"--nats={self.nats_url}",
-            f"--data-dir={self._data.folder('nodes', node)}",
+            f"--docker={engine_address()}",
+            f"--state-dir={self._data.folder('nodes', node)}",
+            f"--sandbox-pool={max(2, POOL // len(self._options.nodes))}",
         ]
         if self._options.is_host_lost_with_agent:
             argv.append("--simulate-host-loss")

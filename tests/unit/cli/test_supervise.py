@@ -52,6 +52,11 @@ def is_alive(pid: int) -> bool:
     return True
 
 
+@pytest.fixture
+def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.cli.supervise.RESTART_DELAY_S_MIN", 0.01)
+
+
 async def until(look: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not look():
@@ -76,7 +81,9 @@ async def test_a_daemon_that_dies_is_started_again_and_the_user_is_told(tmp_path
     assert said == [f"worker died (SIGKILL): again in 0.2 s; see {tmp_path / 'worker.log'}"]
 
 
-async def test_a_daemon_that_never_worked_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+async def test_a_daemon_that_never_worked_is_given_up_with_its_last_words(
+    tmp_path: Path, quick_restarts: None
+) -> None:
     with pytest.raises(ExceptionGroup) as caught:
         async with running(daemon(tmp_path, COUNT_STARTS + "raise SystemExit('no such flag')")):
             await asyncio.Event().wait()
@@ -88,7 +95,9 @@ async def test_a_daemon_that_never_worked_is_given_up_with_its_last_words(tmp_pa
     assert starts_of(tmp_path) == 5
 
 
-async def test_a_daemon_that_has_worked_is_never_given_up(tmp_path: Path) -> None:
+async def test_a_daemon_that_has_worked_is_never_given_up(
+    tmp_path: Path, quick_restarts: None
+) -> None:
     worker = daemon(tmp_path, COUNT_STARTS + "raise SystemExit(1)")
     worker.is_proven = True
     async with running(worker):
