@@ -7,12 +7,8 @@ from typing import Any
 
 import aiodocker
 
-from tests.e2e.images import BUSYBOX
-from tests.e2e.kubeapi import pod
+from tests.e2e.images import BUSYBOX, SLEEP
 from tests.e2e.waiting import stopwatch
-
-COMMAND = pod("any")["spec"]["containers"][0]["command"]
-"""The same process as in the pods that the cluster is measured with."""
 
 
 async def start_s(engine: Path, count: int, at_a_time: int) -> float:
@@ -25,7 +21,7 @@ async def start_s(engine: Path, count: int, at_a_time: int) -> float:
             async with slots:
                 config = {
                     "Image": BUSYBOX,
-                    "Cmd": COMMAND,
+                    "Cmd": SLEEP,
                     "HostConfig": {"NetworkMode": "bridge"},
                 }
                 container = await docker.containers.create(config, name=f"raw-{uuid.uuid4().hex}")

@@ -8,8 +8,7 @@ from urllib.parse import quote
 from tests.bench.figures import Figure
 from tests.e2e.engine import Engine
 from tests.e2e.host import Host
-from tests.e2e.images import BUSYBOX
-from tests.e2e.kubeapi import pod
+from tests.e2e.images import BUSYBOX, SLEEP
 from tests.e2e.testbed import Testbed
 from tests.e2e.waiting import eventually, stopwatch
 
@@ -55,8 +54,7 @@ def _form(manager: Host, workers: list[Host]) -> None:
 
 
 def _deploy(engine: Engine) -> None:
-    command = pod("any")["spec"]["containers"][0]["command"]
-    container = {"Image": BUSYBOX, "Command": command}
+    container = {"Image": BUSYBOX, "Command": SLEEP}
     mode = {"Replicated": {"Replicas": REPLICAS}}
     service = {"Name": "web", "TaskTemplate": {"ContainerSpec": container}, "Mode": mode}
     engine.call("POST", "/services/create", service)

@@ -98,7 +98,8 @@ class Cluster:
             _script("orchestrator"),
             f"--etcd=http://127.0.0.1:{PORTS.etcd}",
             f"--nats={self.nats_url}",
-            f"--listen={self.testbed.root.address}:{PORTS.api}",
+            f"--listen={self.testbed.root.address}",
+            f"--port={PORTS.api}",
         )
 
     def start_agent(self, host: Host) -> None:
@@ -107,10 +108,9 @@ class Cluster:
             _script("node-agent"),
             f"--node-name={host.name}",
             f"--nats={self.nats_url}",
-            f"--data-dir={_agent_data(host)}",
+            f"--state-dir={_agent_data(host)}",
             f"--docker=unix://{host.engine.socket_path}",
             f"--internal-ip={host.address}",
-            f"--probe-address={host.address}",
         )
 
     def power_off(self, host: Host) -> None:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 
 BUSYBOX = "demo/busybox:1"
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"]
+"""A command that does nothing until it is told to end; pid 1 ignores SIGTERM unless it is said."""
 
 
 @cache

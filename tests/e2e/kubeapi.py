@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from tests.e2e.images import BUSYBOX
+from tests.e2e.images import BUSYBOX, SLEEP
 
 Object = dict[str, Any]
 """A Kubernetes object as its JSON says it. The tests look from outside: they know no struct."""
@@ -111,8 +111,7 @@ def pod(name: str, *, node: str = "") -> Object:
     container = {
         "name": "main",
         "image": BUSYBOX,
-        # A process with pid 1 ignores SIGTERM unless it says otherwise.
-        "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 100000 & wait"],
+        "command": SLEEP,
     }
     spec: Object = {"containers": [container], "terminationGracePeriodSeconds": 5}
     if node:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.host import Host, Place
-from tests.e2e.images import BUSYBOX
+from tests.e2e.images import BUSYBOX, SLEEP
 from tests.e2e.testbed import Testbed
 from tests.e2e.waiting import eventually
 
@@ -75,7 +75,7 @@ def test_a_crash_of_docker_leaves_its_containers_running(hosts: tuple[Host, ...]
 
 
 def _start_container(host: Host) -> None:
-    config = {"Image": BUSYBOX, "Cmd": ["sleep", "100001"]}
+    config = {"Image": BUSYBOX, "Cmd": SLEEP}
     made = host.engine.call("POST", "/containers/create", config)
     host.engine.call("POST", f"/containers/{made['Id']}/start")
 
@@ -83,7 +83,7 @@ def _start_container(host: Host) -> None:
 def _sleepers(host: Host) -> list[str]:
     """Command lines of the processes that `_start_container` started, as the host sees them."""
     found = host.exec("busybox", "ps", "-o", "pid,args").splitlines()
-    return [line for line in found if "sleep 100001" in line]
+    return [line for line in found if SLEEP[-1] in line]
 
 
 def _reaches(source: Place, target: Place) -> bool:
