@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
-UNITS_MAX = 2**62
-"""Any request beyond this fits nowhere either; keeps sums within 64 bits."""
+UNITS_MAX = 2**50
+"""Any request beyond this (a pebibyte) fits nowhere either; keeps the sums within 64 bits."""
 
 Port = tuple[str, str, int]
 """(address, protocol, port) of a node; an empty address means all of them."""
@@ -40,7 +40,9 @@ def of(spec: PodSpec, owner: str) -> Signature:
     asked = requests(spec)
     asked["pods"] = 1
     return Signature(
-        requests=tuple(sorted((name, min(units, UNITS_MAX)) for name, units in asked.items() if units)),
+        requests=tuple(
+            sorted((name, min(units, UNITS_MAX)) for name, units in asked.items() if units)
+        ),
         selector=tuple(sorted(spec.node_selector.items())),
         tolerations=spec.tolerations,
         ports=host_ports(spec),

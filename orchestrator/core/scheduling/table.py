@@ -6,9 +6,11 @@ decide.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from orchestrator.core.scheduling import signature
@@ -45,21 +47,23 @@ class NodeTable:
     Attributes:
         names: Row to node name; None for a free row.
         rows: Node name to row.
-        taints: Row to its taints, those included that follow from its state.
+        taint_sets: Every combination of taints met, those included that follow from a node's state.
         labels: Label to the rows that carry it.
         ports: (protocol, port) to row to the addresses that pods hold there, one entry a pod.
         owners: Controller's uid to row to its pods there.
-        version: Changes whenever a node does; what was derived from labels and taints is then old.
+        memo: What others derived from labels and taints; emptied whenever those change.
     """
 
     def __init__(self) -> None:
         self.names: list[str | None] = []
         self.rows: dict[str, int] = {}
-        self.taints: list[tuple[Taint, ...]] = []
+        self.taint_sets: list[tuple[Taint, ...]] = [()]
         self.labels: dict[tuple[str, str], set[int]] = {}
         self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
         self.owners: dict[str, dict[int, int]] = {}
-        self.version = 0
+        self.memo: dict[Any, Any] = {}
+        self._taint_set_of: dict[tuple[Taint, ...], int] = {(): 0}
+        self._taints = np.zeros(CAPACITY_MIN, np.int64)
         self._capacity: dict[str, Ints] = {}
         self._used: dict[str, Ints] = {}
         self._room = CAPACITY_MIN
@@ -88,13 +92,13 @@ class NodeTable:
         elif old is not None:
             self._unlabel(row, old)
         self._nodes[name] = node
-        self.version += 1
-        self.taints[row] = effective_taints(node)
+        self.memo.clear()
+        self._taints[row] = self._taint_set(effective_taints(node))
         for label in node.metadata.labels.items():
             self.labels.setdefault(label, set()).add(row)
         has = allocatable(node)
         for resource in has.keys() | self._capacity.keys():
-            self._column(resource)[row] = min(has.get(resource, 0), UNITS_MAX)
+            self._column(resource)[row] = min(has.get(resource, 0), UNITS_MAX - 1)
         if old is None:
             for uid in self._uids.get(name, ()):
                 self._count(self._uses[uid], row, 1)
@@ -110,10 +114,10 @@ class NodeTable:
         for column in self._capacity.values():
             column[row] = 0
         self.names[row] = None
-        self.taints[row] = ()
+        self._taints[row] = 0
         self._free_rows.append(row)
         self._ranks = None
-        self.version += 1
+        self.memo.clear()
 
     def upsert_pod(self, pod: Pod) -> None:
         """Take over a pod as it is now: bound, unbound, being deleted or ended."""
@@ -149,15 +153,21 @@ class NodeTable:
         if row is not None:
             self._count(use, row, -1)
 
-    def capacity(self, resource: str) -> Ints | None:
-        """Units that pods may use, a row each; None for a resource that no node ever had."""
-        column = self._capacity.get(resource)
-        return None if column is None else column[: len(self.names)]
+    def capacity(self, resource: str) -> Ints:
+        """Units that pods may use, a row each; zeros for a resource that no node ever had."""
+        return self._trimmed(self._capacity.get(resource))
 
-    def used(self, resource: str) -> Ints | None:
+    def used(self, resource: str) -> Ints:
         """Units that pods have been promised."""
-        column = self._used.get(resource)
-        return None if column is None else column[: len(self.names)]
+        return self._trimmed(self._used.get(resource))
+
+    def _trimmed(self, column: Ints | None) -> Ints:
+        size = len(self.names)
+        return np.zeros(size, np.int64) if column is None else column[:size]
+
+    def taints(self) -> Ints:
+        """Every row's index in `taint_sets`."""
+        return self._taints[: len(self.names)]
 
     def alive(self) -> Mask:
         """Which rows hold a node."""
@@ -179,13 +189,19 @@ class NodeTable:
         else:
             row = len(self.names)
             self.names.append(name)
-            self.taints.append(())
             if row == self._room:
                 self._grow()
         self.rows[name] = row
         return row
 
+    def _taint_set(self, taints: tuple[Taint, ...]) -> int:
+        found = self._taint_set_of.setdefault(taints, len(self.taint_sets))
+        if found == len(self.taint_sets):
+            self.taint_sets.append(taints)
+        return found
+
     def _grow(self) -> None:
+        self._taints = np.concatenate((self._taints, np.zeros(self._room, np.int64)))
         self._room *= 2
         for columns in (self._capacity, self._used):
             for resource, column in columns.items():
@@ -232,7 +248,7 @@ class NodeTable:
 
 def effective_taints(node: Node) -> tuple[Taint, ...]:
     """A node's taints, with those that follow from its being cordoned or not ready."""
-    taints = list(node.spec.taints)
+    taints = [replace(taint, time_added="") for taint in node.spec.taints]
     keys = {taint.key for taint in taints}
     if node.spec.unschedulable and UNSCHEDULABLE_TAINT not in keys:
         taints.append(Taint(key=UNSCHEDULABLE_TAINT, effect="NoSchedule"))
