@@ -84,7 +84,7 @@ class Cluster:
             f"--nats={self.nats_url}",
             "--listen=127.0.0.1",
             f"--port={self._ports.api}",
-            "--identity=longshore-up",
+            f"--identity={socket.gethostname()}:{self._data.path}",  # as unique as the folder
         ]
         return self._daemon("orchestrator", argv)
 
