@@ -5,11 +5,11 @@ defaults with a meaning (``replicas: 1``) are filled in by each kind's `defaults
 stored and seen. Times are RFC 3339 text in UTC with whole seconds, as Kubernetes prints them.
 """
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 
@@ -59,8 +59,8 @@ class ObjectMeta(Model, frozen=True, kw_only=True):
     deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
-    owner_references: tuple[OwnerReference, ...] = ()
-    finalizers: tuple[str, ...] = ()
+    owner_references: Annotated[tuple[OwnerReference, ...], Meta(extra={"merge_key": "uid"})] = ()
+    finalizers: Annotated[tuple[str, ...], Meta(extra={"is_set": True})] = ()
     managed_fields: tuple[Any, ...] = ()
 
     @property
@@ -184,7 +184,7 @@ def format_time(ms: int) -> str:
     >>> format_time(0)
     '1970-01-01T00:00:00Z'
     """
-    moment = datetime.datetime.fromtimestamp(ms // 1000, datetime.UTC)
+    moment = dt.datetime.fromtimestamp(ms // 1000, dt.UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -197,7 +197,7 @@ def parse_time_ms(text: str) -> int:
     >>> parse_time_ms("1970-01-01T00:00:02Z")
     2000
     """
-    moment = datetime.datetime.fromisoformat(text)
+    moment = dt.datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return int(moment.timestamp() * 1000)

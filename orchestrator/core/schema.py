@@ -20,6 +20,7 @@ class Shape(Struct, frozen=True):
         ignored: See `Model.IGNORED`.
         merge_key: The field that tells a list's items apart in a strategic merge; empty for a
             list that is replaced as a whole.
+        is_set: Whether a list of plain values is merged, each value once, instead of replaced.
         retain_keys: Whether a strategic merge may name the only fields to keep.
     """
 
@@ -28,6 +29,7 @@ class Shape(Struct, frozen=True):
     refused: frozenset[str] = frozenset()
     ignored: frozenset[str] = frozenset()
     merge_key: str = ""
+    is_set: bool = False
     retain_keys: bool = False
 
     def field(self, name: str) -> "Shape":
@@ -62,7 +64,11 @@ def _shape(info: Any, extra: Mapping[str, Any] | None = None) -> Shape:
                 return msgspec.structs.replace(found, retain_keys=True)
             return found
         case inspect.VarTupleType() | inspect.ListType():
-            return Shape(items=_shape(info.item_type), merge_key=extra.get("merge_key", ""))
+            return Shape(
+                items=_shape(info.item_type),
+                merge_key=extra.get("merge_key", ""),
+                is_set=extra.get("is_set", False),
+            )
         case inspect.DictType() | inspect.CollectionType():
             value = getattr(info, "value_type", None)
             return Shape(items=None if value is None else _shape(value))

@@ -56,6 +56,11 @@ class Feed:
         self._filled.clear()
         return found
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether changes are waiting, or were lost."""
+        return self._filled.is_set()
+
     def close(self) -> None:
         """No more changes."""
         self._forget(self)

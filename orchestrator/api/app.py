@@ -1,0 +1,225 @@
+"""The server: every request in, every answer out, and no exception past here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import structlog
+from aiohttp import web
+
+from orchestrator.api import (
+    bodies,
+    discovery,
+    logs,
+    openapi,
+    parts,
+    resources,
+    reviews,
+    routes,
+    watch,
+)
+from orchestrator.api.call import Call, Services, answer, parse_query
+from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
+from orchestrator.api.pages import Pages
+from orchestrator.api.routes import Target
+from orchestrator.runtime.verbs import Verbs
+from orchestrator.world import World
+from proto.errors import TooLarge, Unavailable
+
+log = structlog.get_logger()
+
+BODY_BYTES_MAX = 3 * 1024 * 1024
+"""Source: apiserver, MaxRequestBodyBytes."""
+
+REQUEST_TIMEOUT_S = 30.0
+"""Of everything but watches and logs; kubectl itself asks for 32 seconds."""
+
+IN_FLIGHT_MAX = 600
+"""Requests besides watches and logs. Source: apiserver, 400 that read and 200 that write."""
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+_COLLECTION: Mapping[str, Handler] = {
+    "GET": resources.list_,
+    "POST": resources.create,
+    "DELETE": resources.delete_collection,
+}
+_OBJECT: Mapping[str, Handler] = {
+    "GET": resources.get,
+    "PUT": resources.update,
+    "PATCH": resources.patch_,
+    "DELETE": resources.delete,
+}
+
+
+async def _log(call: Call) -> web.StreamResponse:
+    pod = resources.find(call).object
+    return await logs.stream(call.request, call.services.logs, pod, call.services.clock())
+
+
+_PARTS: Mapping[str, Mapping[str, Handler]] = {
+    "status": {"GET": resources.get, "PUT": resources.update, "PATCH": resources.patch_},
+    "scale": {"GET": parts.get_scale, "PUT": parts.update_scale, "PATCH": parts.patch_scale},
+    "finalize": {"PUT": resources.update},
+    "binding": {"POST": parts.bind},
+    "eviction": {"POST": parts.evict},
+    "log": {"GET": _log},
+}
+
+
+class Api:
+    """The application behind one port.
+
+    Args:
+        world: What is read.
+        verbs: What writes.
+        logs: Where containers' logs come from.
+        clock: Wall clock, epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        verbs: Verbs,
+        logs: logs.LogSource,
+        clock: Callable[[], int],
+    ) -> None:
+        self._services = Services(world, verbs, logs, clock, Pages(run=clock()))
+        self._in_flight = 0
+
+    def build(self) -> web.Application:
+        """The application, for a runner with ``handler_cancellation``."""
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.router.add_route("*", "/{path:.*}", self.handle)
+        app.on_shutdown.append(self._end_watches)
+        return app
+
+    async def _end_watches(self, _app: web.Application) -> None:
+        for end in tuple(self._services.watches):
+            end()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Any request."""
+        parts_ = routes.segments(request.path)
+        target: Target | None = None
+        try:
+            target = routes.parse(parts_)
+            if target is not None and _is_long(request, target):
+                return await self._about(request, target)
+            async with self._admitted(), asyncio.timeout(REQUEST_TIMEOUT_S):
+                if target is not None:
+                    return await self._about(request, target)
+                return await self._elsewhere(request, parts_)
+        except web.HTTPRequestEntityTooLarge:
+            return await _refuse(
+                request,
+                target,
+                TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes"),
+            )
+        except (ConnectionResetError, BrokenPipeError, web.HTTPException):
+            raise
+        except Exception as error:  # noqa: BLE001  the last place to make an answer of it
+            return await _refuse(request, target, error)
+
+    @asynccontextmanager
+    async def _admitted(self) -> AsyncIterator[None]:
+        if self._in_flight >= IN_FLIGHT_MAX:
+            raise HttpError(
+                429, "TooManyRequests", "too many requests, please try again later", retry_after_s=1
+            )
+        self._in_flight += 1
+        try:
+            yield
+        finally:
+            self._in_flight -= 1
+
+    async def _about(self, request: web.Request, target: Target) -> web.StreamResponse:
+        """A request about a kind."""
+        if self._services.world.is_empty:
+            raise Unavailable("the orchestrator is still loading its state")
+        call = Call(self._services, request, target, parse_query(request))
+        if target.subresource:
+            handlers = _PARTS.get(target.subresource, {})
+        elif target.name:
+            handlers = _OBJECT
+        else:
+            handlers = _COLLECTION
+        handler = handlers.get(request.method)
+        if handler is resources.list_ and call.query.is_watch:
+            return await watch.watch(call)
+        if handler is None or (handler is resources.create and target.namespace is None):
+            raise method_not_allowed()
+        return await handler(call)
+
+    async def _elsewhere(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
+        """Questions about the server and the user, and discovery."""
+        review = reviews.find(parts_)
+        if review is not None:
+            if request.method != "POST":
+                raise method_not_allowed()
+            found = reviews.answer(review, await bodies.read(request))
+            return await answer(request, found, status=201)
+        if request.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        return await _openapi(request, parts_) or await self._about_server(request, parts_)
+
+    async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
+        known = discovery.answer(parts_, request.headers.get("Accept", ""))
+        if known is not None:
+            body, content_type = known
+            response = await answer(request, body, content_type=content_type)
+            response.headers["Vary"] = "Accept"
+            return response
+        match parts_:
+            case []:
+                return await answer(request, {"paths": ["/api", "/apis", "/openapi/v3"]})
+            case ["version"]:
+                return await answer(request, discovery.VERSION)
+            case ["readyz", *_] if self._services.world.is_empty:
+                raise Unavailable("the orchestrator is still loading its state")
+            case ["healthz" | "livez" | "readyz", *_]:
+                return web.Response(text="ok")
+            case _:
+                raise not_here()
+
+
+def _is_long(request: web.Request, target: Target) -> bool:
+    """Whether answering may take as long as the client likes."""
+    return target.subresource == "log" or (
+        not target.name and request.method == "GET" and "watch" in request.query
+    )
+
+
+async def _openapi(request: web.Request, parts_: list[str]) -> web.Response | None:
+    """The index, or a document; None for any other path."""
+    match parts_:
+        case ["openapi", "v2"] if "protobuf" in request.headers.get("Accept", ""):
+            kind = {"Content-Type": openapi.V2_PROTOBUF_TYPE}
+            return web.Response(body=openapi.V2_PROTOBUF, headers=kind)
+        case ["openapi", "v3"]:
+            return await answer(request, openapi.index())
+        case ["openapi", "v3", *rest] if "/".join(rest) in openapi.group_versions():
+            return await _openapi_document(request, "/".join(rest))
+    return None
+
+
+async def _openapi_document(request: web.Request, group_version: str) -> web.Response:
+    """One that clients may keep for good: its address changes when it does."""
+    etag = f'"{openapi.etag(group_version)}"'
+    if request.headers.get("If-None-Match") == etag:
+        response = web.Response(status=304)
+    else:
+        response = await answer(request, openapi.document(group_version))
+    response.headers["ETag"] = etag
+    if "hash" in request.query:
+        response.headers["Cache-Control"] = "public, immutable"
+        response.headers["Expires"] = "Fri, 31 Dec 9999 23:59:59 GMT"
+    return response
+
+
+async def _refuse(request: web.Request, target: Target | None, error: Exception) -> web.Response:
+    failure = Failure(error, target.kind if target else None, target.name if target else "")
+    response = await answer(request, failure.status, status=failure.code)
+    if failure.retry_after_s:
+        response.headers["Retry-After"] = str(failure.retry_after_s)
+    return response

@@ -1,0 +1,108 @@
+"""Request bodies: bytes in one of three formats to plain JSON, and that to an object."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from orchestrator.api import protobuf
+from orchestrator.api.errors import unsupported_media_type
+from orchestrator.api.routes import Target
+from orchestrator.core import fields
+from proto import codec, manifest
+from proto.errors import BadRequest
+from proto.kinds.kind import Kind
+from proto.meta import Resource
+
+R = TypeVar("R", bound=Resource)
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+_SUPPORTED = f"application/json, application/yaml, {PROTOBUF}"
+
+
+async def read(request: web.Request) -> dict[str, Any]:
+    """The object in the body; empty when there is none.
+
+    Raises:
+        BadRequest: It cannot be understood, or is no object.
+        HttpError: 415 for a format that is not known.
+    """
+    body = await request.read()
+    if not body.strip():
+        return {}
+    found = _decoded(request.content_type, body)
+    if not isinstance(found, dict):
+        raise BadRequest("the body of the request is not an object")
+    return found
+
+
+def _decoded(content_type: str, body: bytes) -> Any:
+    match content_type:
+        # Python's clients and curl leave the type out, or say it is just bytes.
+        case "application/json" | "application/octet-stream" | "text/plain":
+            return codec.decode_any(body)
+        case "application/x-www-form-urlencoded" if body.lstrip()[:1] == b"{":
+            return codec.decode_any(body)
+        case "application/yaml" | "application/x-yaml" | "text/yaml":
+            return manifest.load(body)
+        case _ if content_type == PROTOBUF:
+            return protobuf.decode(body)
+        case _:
+            raise unsupported_media_type(content_type, _SUPPORTED)
+
+
+def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
+    """The body with the namespace and name of its URL, which it may leave out.
+
+    Raises:
+        BadRequest: It is of another kind, namespace or name than the URL.
+    """
+    kind = target.kind
+    if not body.get("kind"):
+        raise BadRequest("Object 'Kind' is missing in the body of the request")
+    if body.get("kind") != kind.name or body.get("apiVersion") not in (kind.api_version, "", None):
+        raise BadRequest(
+            f'{body.get("kind")} in version "{body.get("apiVersion")}" cannot be handled as a '
+            f'{kind.name}: expected "{kind.api_version}, Kind={kind.name}"'
+        )
+    metadata = body.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise BadRequest("metadata is not an object")
+    namespace = metadata.get("namespace") or target.namespace
+    if target.kind.is_namespaced and namespace != target.namespace:
+        raise BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    metadata = metadata | ({"namespace": namespace} if namespace else {})
+    if target.name and metadata.get("name", target.name) != target.name:
+        raise BadRequest(
+            f"the name of the object ({metadata.get('name')}) does not match the name on the URL "
+            f"({target.name})"
+        )
+    if target.name:
+        metadata["name"] = target.name
+    return body | {"apiVersion": kind.api_version, "metadata": metadata}
+
+
+def parse(kind: Kind[R], body: Mapping[str, Any], validation: str) -> tuple[R, Sequence[str]]:
+    """The object in a body, and what its writer should be warned of.
+
+    Args:
+        kind: Of the object.
+        body: Plain JSON.
+        validation: ``Strict``, ``Warn`` or ``Ignore``: what becomes of unknown fields.
+
+    Raises:
+        BadRequest: A field has the wrong type, or is unknown and may not be.
+        Invalid: It sets fields that are not supported and would change what runs.
+    """
+    found, findings = fields.parse(kind, body)
+    if validation == "Strict" and findings.unknown:
+        said = ", ".join(f'unknown field "{path}"' for path in findings.unknown)
+        raise BadRequest(
+            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+            f"strict decoding error: {said}"
+        )
+    if validation == "Ignore":
+        findings.unknown.clear()
+    return found, findings.warnings

@@ -1,0 +1,163 @@
+"""One request, understood: what it is about, what it asks for, and how to answer it."""
+
+import asyncio
+import gzip
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from msgspec import Struct
+
+from orchestrator.api import negotiation, selectors
+from orchestrator.api.logs import LogSource
+from orchestrator.api.pages import Pages
+from orchestrator.api.routes import Target
+from orchestrator.api.selectors import Selector
+from orchestrator.runtime.verbs import Verbs
+from orchestrator.world import World
+from proto import codec
+from proto.errors import BadRequest
+
+GZIP_FROM_BYTES = 128 * 1024
+"""Below it, compressing costs more than the bytes. Source: apiserver, defaultGzipThresholdBytes."""
+
+WARNINGS_BYTES_MAX = 4096
+"""Of all Warning headers together, as apiserver cuts them: clients bound their header size."""
+
+
+class Query(Struct, frozen=True):
+    """The parameters of a request.
+
+    Attributes:
+        resource_version: None when it was not given; 0 takes any.
+        timeout_s: How long a watch may last; None when it was not given.
+        validation: ``Strict``, ``Warn`` or ``Ignore``.
+        include_object: What comes along with a table's rows.
+    """
+
+    labels: str = ""
+    fields: str = ""
+    limit: int = 0
+    token: str = ""
+    resource_version: int | None = None
+    is_watch: bool = False
+    timeout_s: int | None = None
+    wants_bookmarks: bool = False
+    wants_initial_events: bool = False
+    is_dry_run: bool = False
+    validation: str = "Warn"
+    include_object: str = "Metadata"
+
+
+def parse_query(given: "web.BaseRequest") -> Query:
+    """The parameters that the verbs understand; others are ignored, as Kubernetes does.
+
+    Raises:
+        BadRequest: One has an impossible value.
+    """
+    query = given.query
+    dry_run = query.getall("dryRun", [])
+    if any(value != "All" for value in dry_run):
+        raise BadRequest(f'dryRun: Unsupported value: {dry_run[0]!r}: supported values: "All"')
+    validation = query.get("fieldValidation") or "Warn"
+    if validation not in ("Strict", "Warn", "Ignore"):
+        raise BadRequest(
+            f'fieldValidation: Unsupported value: "{validation}": supported values: '
+            '"Ignore", "Strict", "Warn"'
+        )
+    return Query(
+        labels=query.get("labelSelector", ""),
+        fields=query.get("fieldSelector", ""),
+        limit=_count(query.get("limit")) or 0,
+        token=query.get("continue", ""),
+        resource_version=_count(query.get("resourceVersion")),
+        is_watch=_flag(query.get("watch")),
+        timeout_s=_count(query.get("timeoutSeconds")),
+        wants_bookmarks=_flag(query.get("allowWatchBookmarks")),
+        wants_initial_events=_flag(query.get("sendInitialEvents")),
+        is_dry_run=bool(dry_run),
+        validation=validation,
+        include_object=query.get("includeObject") or "Metadata",
+    )
+
+
+def _count(text: str | None) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise BadRequest(f'Invalid value: "{text}": must be a number that is not negative')
+    return int(text)
+
+
+def _flag(text: str | None) -> bool:
+    return text is not None and text.lower() not in ("", "0", "f", "false")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What answering needs.
+
+    Attributes:
+        clock: Wall clock, epoch milliseconds.
+        watches: How to end each watch that is open, for a clean shutdown.
+    """
+
+    world: World
+    verbs: Verbs
+    logs: LogSource
+    clock: Callable[[], int]
+    pages: Pages
+    watches: set[Callable[[], None]] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request about a kind."""
+
+    services: Services
+    request: web.Request
+    target: Target
+    query: Query
+
+    @property
+    def format(self) -> negotiation.Format:
+        """What the client wants objects to look like."""
+        return negotiation.choose(self.request.headers.get("Accept", ""))
+
+    def selector(self) -> Selector:
+        """What the client wants to see."""
+        return selectors.parse(self.target.kind, self.query.labels, self.query.fields)
+
+
+async def answer(
+    request: web.Request,
+    value: Any,
+    *,
+    status: int = 200,
+    warnings: Sequence[str] = (),
+    content_type: str = negotiation.JSON,
+) -> web.Response:
+    """A value, or its bytes, as JSON; compressed when it is large and the client can take it."""
+    body = value if isinstance(value, bytes) else codec.encode(value)
+    response = web.Response(status=status)
+    response.headers["Content-Type"] = content_type
+    response.headers["Cache-Control"] = "no-cache, private"
+    if len(body) >= GZIP_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
+        body = await asyncio.to_thread(gzip.compress, body, 1)
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
+    response.body = body
+    left = WARNINGS_BYTES_MAX
+    for text in warnings:
+        header = f'299 - "{_quoted(text)}"'
+        left -= len(header)
+        if left < 0:
+            break
+        response.headers.add("Warning", header)
+    return response
+
+
+def _quoted(text: str) -> str:
+    printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')

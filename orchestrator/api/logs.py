@@ -1,0 +1,142 @@
+"""``pods/log``: what a container wrote.
+
+The bytes come from the node's agent; which container is meant, and whether it has a log at all, is
+decided here from the pod. Texts: kubernetes, pkg/registry/core/pod/strategy.go and kubelet's.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from aiohttp import web
+from multidict import MultiMapping
+
+from proto.errors import BadRequest
+from proto.kinds.pod import ContainerStatus, Pod
+from proto.messages import LogRequest
+from proto.meta import parse_time_ms
+
+
+class LogStream(Protocol):
+    """The bytes of one log, in order."""
+
+    async def read(self) -> bytes:
+        """The next bytes; waits for them; empty at the end of the log."""
+        ...
+
+
+class LogSource(Protocol):
+    """Where logs come from."""
+
+    async def logs(
+        self, node: str, request: LogRequest
+    ) -> AbstractAsyncContextManager[LogStream, None]:
+        """Open a container's log on a node.
+
+        Raises:
+            Unavailable: The node's agent does not answer.
+            NotFound, BadRequest, Forbidden: In the agent's words.
+        """
+        ...
+
+
+def request_for(pod: Pod, query: MultiMapping[str], now_ms: int) -> LogRequest:
+    """What to ask the pod's node for.
+
+    Raises:
+        BadRequest: It is unclear which container is meant, or that one has no log.
+    """
+    container = _container(pod, query.get("container", ""))
+    previous = _flag(query, "previous")
+    status = next((s for s in pod.status.container_statuses if s.name == container), None)
+    _check_has_log(pod, container, status, previous=previous)
+    return LogRequest(
+        stream="",
+        pod_uid=pod.metadata.uid,
+        container=container,
+        follow=_flag(query, "follow"),
+        previous=previous,
+        timestamps=_flag(query, "timestamps"),
+        tail_lines=_count(query, "tailLines"),
+        since_ms=_since_ms(query, now_ms),
+        limit_bytes=_count(query, "limitBytes"),
+    )
+
+
+def _container(pod: Pod, name: str) -> str:
+    names = [container.name for container in pod.spec.containers]
+    if not name:
+        if len(names) == 1:
+            return names[0]
+        raise BadRequest(
+            f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
+            f"[{' '.join(names)}]"
+        )
+    if name not in names:
+        raise BadRequest(f"container {name} is not valid for pod {pod.metadata.name}")
+    return name
+
+
+def _check_has_log(
+    pod: Pod, container: str, status: ContainerStatus | None, *, previous: bool
+) -> None:
+    name = pod.metadata.name
+    if previous:
+        if status is None or not status.last_state.terminated:
+            raise BadRequest(
+                f'previous terminated container "{container}" in pod "{name}" not found'
+            )
+        return
+    waiting = status.state.waiting if status is not None else None
+    if status is None or (waiting is not None and not status.last_state.terminated):
+        reason = waiting.reason if waiting is not None and waiting.reason else "ContainerCreating"
+        said = {
+            "ErrImagePull": "image can't be pulled",
+            "ImagePullBackOff": "trying and failing to pull image",
+        }.get(reason, reason)
+        raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {said}')
+
+
+def _flag(query: MultiMapping[str], name: str) -> bool:
+    return query.get(name, "").lower() in ("true", "1")
+
+
+def _count(query: MultiMapping[str], name: str) -> int | None:
+    text = query.get(name, "")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise BadRequest(f'{name}: Invalid value: "{text}": must be a number that is not negative')
+    return int(text)
+
+
+def _since_ms(query: MultiMapping[str], now_ms: int) -> int | None:
+    if query.get("sinceTime"):
+        try:
+            return parse_time_ms(query["sinceTime"])
+        except ValueError as error:
+            raise BadRequest(f"sinceTime: {error}") from error
+    seconds = _count(query, "sinceSeconds")
+    return None if seconds is None else now_ms - seconds * 1000
+
+
+async def stream(
+    request: web.Request, source: LogSource, pod: Pod, now_ms: int
+) -> web.StreamResponse:
+    """The log as text, as it comes.
+
+    Raises:
+        BadRequest: See `request_for`.
+        Unavailable: The node's agent does not answer.
+    """
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    if not pod.spec.node_name:
+        await response.prepare(request)  # Kubernetes answers nothing, successfully
+        await response.write_eof()
+        return response
+    asked = request_for(pod, request.query, now_ms)
+    async with await source.logs(pod.spec.node_name, asked) as log:
+        await response.prepare(request)
+        while chunk := await log.read():
+            await response.write(chunk)
+    await response.write_eof()
+    return response

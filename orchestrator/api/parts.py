@@ -1,0 +1,157 @@
+"""Subresources: scale, status, binding, eviction, finalize."""
+
+from typing import Any
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from orchestrator.api import bodies, resources
+from orchestrator.api.call import Call, answer
+from orchestrator.api.errors import success
+from proto import codec
+from proto.errors import BadRequest, Conflict, FieldError, Invalid
+from proto.kinds import validation
+from proto.kinds.pod import Pod
+from proto.meta import LabelSelector, Model, ObjectMeta, Resource, format_selector
+
+
+class ScaleSpec(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """How many are wanted."""
+
+    replicas: int = 0
+
+
+class ScaleStatus(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """How many there are, and the selector that finds them, as text."""
+
+    replicas: int = 0
+    selector: str = ""
+
+
+class Scale(Resource, frozen=True, kw_only=True):
+    """What every kind with a number of replicas can be seen as (autoscaling/v1)."""
+
+    spec: ScaleSpec = ScaleSpec()
+    status: ScaleStatus = ScaleStatus()
+
+
+def scale_of(found: Any) -> Scale:
+    """An object, as a Scale."""
+    selector: LabelSelector | None = found.spec.selector
+    meta: ObjectMeta = found.metadata
+    return Scale(
+        api_version="autoscaling/v1",
+        kind="Scale",
+        metadata=ObjectMeta(
+            name=meta.name,
+            namespace=meta.namespace,
+            uid=meta.uid,
+            resource_version=meta.resource_version,
+            creation_timestamp=meta.creation_timestamp,
+        ),
+        spec=ScaleSpec(replicas=found.spec.replicas or 0),
+        status=ScaleStatus(
+            replicas=found.status.replicas or 0,
+            selector="" if selector is None or selector.is_empty else format_selector(selector),
+        ),
+    )
+
+
+async def get_scale(call: Call) -> web.Response:
+    """The number of replicas."""
+    return await answer(call.request, codec.encode(scale_of(resources.find(call).object)))
+
+
+async def update_scale(call: Call) -> web.Response:
+    """Another number of replicas."""
+    body = await bodies.read(call.request)
+    return await _rescale(call, lambda _document, _model: body)
+
+
+async def patch_scale(call: Call) -> web.Response:
+    """The same, by a patch."""
+    return await _rescale(call, await resources.read_patch(call))
+
+
+async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
+    target = call.target
+
+    def change(old: Any) -> Any:
+        wanted = codec.decode(codec.encode(apply(codec.to_plain(scale_of(old)), Scale)), Scale)
+        if wanted.metadata.name not in ("", target.name):
+            raise BadRequest(
+                f"the name of the object ({wanted.metadata.name}) does not match the name on the "
+                f"URL ({target.name})"
+            )
+        if errors := validation.non_negative("spec.replicas", wanted.spec.replicas):
+            raise Invalid("Scale", target.name, errors)
+        return replace(
+            old,
+            spec=replace(old.spec, replicas=wanted.spec.replicas),
+            metadata=replace(
+                old.metadata,
+                uid=wanted.metadata.uid,
+                resource_version=wanted.metadata.resource_version,
+            ),
+        )
+
+    written = await call.services.verbs.modify(
+        target.kind,
+        target.namespace or "",
+        target.name,
+        change,
+        subresource="scale",
+        dry_run=call.query.is_dry_run,
+    )
+    return await answer(call.request, codec.encode(scale_of(written)))
+
+
+async def bind(call: Call) -> web.Response:
+    """A pod given to a node."""
+    body = await bodies.read(call.request)
+    node = _target_node(body, call.target.name)
+
+    def change(pod: Pod) -> Pod:
+        if pod.metadata.deletion_timestamp or pod.spec.node_name:
+            why = "is being deleted" if pod.metadata.deletion_timestamp else "is already assigned"
+            raise Conflict(
+                f'Operation cannot be fulfilled on pods/binding "{pod.metadata.name}": pod '
+                f"{pod.metadata.name} {why} to a node"
+            )
+        return replace(pod, spec=replace(pod.spec, node_name=node))
+
+    await call.services.verbs.modify(
+        call.target.kind,
+        call.target.namespace or "",
+        call.target.name,
+        change,
+        dry_run=call.query.is_dry_run,
+    )
+    return await answer(call.request, success(), status=201)
+
+
+def _target_node(body: dict[str, Any], pod: str) -> str:
+    target = body.get("target")
+    name = target.get("name") if isinstance(target, dict) else None
+    if not isinstance(name, str) or not name:
+        raise Invalid("Binding", pod, [validation.required("target.name")])
+    return name
+
+
+async def evict(call: Call) -> web.Response:
+    """A pod deleted at somebody's request who would take no for an answer."""
+    body = await bodies.read(call.request)
+    options = body.get("deleteOptions") or {}
+    if not isinstance(options, dict):
+        raise Invalid(
+            "Eviction",
+            call.target.name,
+            [FieldError("FieldValueInvalid", "deleteOptions", "is no object")],
+        )
+    await call.services.verbs.delete(
+        call.target.kind,
+        call.target.namespace or "",
+        call.target.name,
+        **resources.options_of(options, call),
+    )
+    return await answer(call.request, success(), status=201)

@@ -1,0 +1,304 @@
+"""The verbs on objects and collections, the same for every kind."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+from msgspec.structs import replace
+
+from orchestrator.api import bodies, patch, tables
+from orchestrator.api.call import Call, answer
+from orchestrator.api.errors import HttpError, success
+from orchestrator.api.negotiation import Shape
+from orchestrator.api.pages import Page
+from orchestrator.core.schema import shape_of
+from orchestrator.runtime.verbs import Deleted
+from orchestrator.world import Entry
+from proto import codec
+from proto.errors import BadRequest, NotFound
+from proto.meta import Model, Resource
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+
+
+async def get(call: Call) -> web.Response:
+    """One object."""
+    entry = find(call)
+    return await answer(call.request, _shown(call, entry))
+
+
+def find(call: Call) -> Entry:
+    """The object that the request is about.
+
+    Raises:
+        NotFound: There is none.
+    """
+    target = call.target
+    entry = call.services.world.entry(target.kind, target.namespace or "", target.name)
+    if entry is None:
+        raise NotFound(f'{target.kind.resource} "{target.name}" not found')
+    return entry
+
+
+def _shown(call: Call, entry: Entry) -> Any:
+    """An object in the form that the client asked for."""
+    form = call.format
+    match form.shape:
+        case Shape.OBJECT:
+            return bytes(entry.raw)
+        case Shape.PARTIAL:
+            return tables.partial(entry, form.version)
+        case Shape.TABLE:
+            return tables.table(
+                entry.kind,
+                (entry,),
+                metadata={"resourceVersion": str(entry.version)},
+                now_ms=call.services.clock(),
+                include=call.query.include_object,
+                version=form.version,
+            )
+
+
+async def list_(call: Call) -> web.Response:
+    """The objects of a collection that the selectors let through, or one part of them."""
+    page = _page(call)
+    metadata: dict[str, Any] = {"resourceVersion": str(page.version)}
+    if page.token:
+        metadata["continue"] = page.token
+        if call.selector().is_empty:  # with a selector Kubernetes does not count them
+            metadata["remainingItemCount"] = page.remaining
+    kind, form = call.target.kind, call.format
+    if form.shape is Shape.TABLE:
+        found = tables.table(
+            kind,
+            page.entries,
+            metadata=metadata,
+            now_ms=call.services.clock(),
+            include=call.query.include_object,
+            version=form.version,
+        )
+    elif form.shape is Shape.PARTIAL:
+        partial = [tables.partial(entry, form.version) for entry in page.entries]
+        version = f"meta.k8s.io/{form.version}"
+        found = _list_of("PartialObjectMetadataList", version, metadata, partial)
+    else:
+        raw = [entry.raw for entry in page.entries]
+        found = _list_of(f"{kind.name}List", kind.api_version, metadata, raw)
+    return await answer(call.request, found)
+
+
+def _list_of(
+    kind: str, api_version: str, metadata: dict[str, Any], items: Sequence[Any]
+) -> dict[str, Any]:
+    return {"kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items}
+
+
+def _page(call: Call) -> Page:
+    services, query = call.services, call.query
+    path = call.request.path.rstrip("/")
+    if query.token:
+        return services.pages.next(path, query.token, query.limit)
+    return services.pages.first(path, selected(call), services.world.version, query.limit)
+
+
+def selected(call: Call) -> list[Entry]:
+    """The collection's objects that the selectors let through, ordered."""
+    target, selector = call.target, call.selector()
+    namespace = target.namespace if target.kind.is_namespaced else None
+    entries = call.services.world.entries(target.kind, namespace)
+    if selector.is_empty:
+        return list(entries)
+    return [entry for entry in entries if selector.matches(entry.object)]
+
+
+async def create(call: Call) -> web.Response:
+    """A new object."""
+    target, query = call.target, call.query
+    body = bodies.check_identity(target, await bodies.read(call.request))
+    found, warnings = bodies.parse(target.kind, body, query.validation)
+    created = await call.services.verbs.create(target.kind, found, dry_run=query.is_dry_run)
+    return await _answer_written(call, created, warnings, status=201)
+
+
+async def update(call: Call) -> web.Response:
+    """An object replaced."""
+    target, query = call.target, call.query
+    body = bodies.check_identity(target, await bodies.read(call.request))
+    found, warnings = bodies.parse(target.kind, body, query.validation)
+    return await modify(call, lambda _old: found, lambda: warnings)
+
+
+async def patch_(call: Call) -> web.Response:
+    """An object changed by one of the three kinds of patch."""
+    target = call.target
+    apply = await read_patch(call)
+    warnings: list[str] = []
+
+    def change(old: Resource) -> Resource:
+        body = bodies.check_identity(target, apply(codec.to_plain(old), target.kind.type))
+        found: Resource
+        found, said = bodies.parse(target.kind, body, call.query.validation)
+        warnings[:] = said
+        return found
+
+    return await modify(call, change, lambda: warnings)
+
+
+async def modify(
+    call: Call,
+    change: Callable[[Any], Any],
+    warnings: Callable[[], Sequence[str]] = tuple,
+) -> web.Response:
+    """The object, or its subresource, after `change`; that may be called more than once."""
+    target = call.target
+    before: Any = None
+
+    def remembering(old: Any) -> Any:
+        nonlocal before
+        before = old
+        return change(old)
+
+    written = await call.services.verbs.modify(
+        target.kind,
+        target.namespace or "",
+        target.name,
+        remembering,
+        subresource=target.subresource,
+        dry_run=call.query.is_dry_run,
+    )
+    # Taking its last finalizer away removes an object that is being deleted.
+    return await _answer_written(call, before if written is None else written, warnings())
+
+
+async def _answer_written(
+    call: Call, written: Resource, warnings: Sequence[str], status: int = 200
+) -> web.Response:
+    version = int(written.metadata.resource_version or 0)
+    entry = Entry(call.target.kind, written, version)
+    if call.query.is_dry_run and not version:
+        entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
+    return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
+
+
+Patcher = Callable[[Any, type[Model]], dict[str, Any]]
+"""From plain JSON and the struct it is of, to the plain JSON that is wanted."""
+
+
+async def read_patch(call: Call) -> Patcher:
+    """The patch in the request's body.
+
+    Raises:
+        BadRequest: The body is no such patch.
+        HttpError: 415 for another kind of patch.
+    """
+    content_type = call.request.content_type
+    if content_type not in (MERGE_PATCH, JSON_PATCH, STRATEGIC_PATCH):
+        raise HttpError(
+            415,
+            "UnsupportedMediaType",
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}",
+        )
+    body = codec.decode_any(await call.request.read())
+
+    def apply(document: Any, model: type[Model]) -> dict[str, Any]:
+        if content_type == JSON_PATCH:
+            found = patch.json_patch(document, body)
+        elif content_type == MERGE_PATCH:
+            found = patch.merge(document, body)
+        else:
+            found = patch.strategic(document, body, shape_of(model))
+        if not isinstance(found, dict):
+            raise BadRequest("the patch leaves no object")
+        return found
+
+    return apply
+
+
+async def delete(call: Call) -> web.Response:
+    """An object removed, or marked for removal."""
+    target = call.target
+    options = await delete_options(call)
+    deleted = await call.services.verbs.delete(
+        target.kind, target.namespace or "", target.name, **options
+    )
+    return await _answer_deleted(call, deleted)
+
+
+async def _answer_deleted(call: Call, deleted: Deleted) -> web.Response:
+    if not deleted.is_gone:
+        return await _answer_written(call, deleted.object, ())
+    metadata = deleted.object.metadata
+    return await answer(call.request, success(call.target.kind, metadata.name, metadata.uid))
+
+
+async def delete_collection(call: Call) -> web.Response:
+    """Every object that the selectors let through; each as if deleted alone."""
+    options = await delete_options(call)
+    entries = selected(call)
+    for entry in entries:
+        try:
+            await call.services.verbs.delete(
+                entry.kind, entry.namespace, entry.name, **(options | {"uid": ""})
+            )
+        except NotFound:
+            continue  # gone in between
+    kind, version = call.target.kind, str(call.services.world.version)
+    items = [entry.raw for entry in entries]
+    metadata = {"resourceVersion": version}
+    return await answer(
+        call.request, _list_of(f"{kind.name}List", kind.api_version, metadata, items)
+    )
+
+
+async def delete_options(call: Call) -> dict[str, Any]:
+    """`Verbs.delete`'s arguments from DeleteOptions in the body, or from the query.
+
+    Raises:
+        BadRequest: One has an impossible value.
+    """
+    return options_of(await bodies.read(call.request), call)
+
+
+def options_of(body: dict[str, Any], call: Call) -> dict[str, Any]:
+    """The same, from a body that has been read.
+
+    Raises:
+        BadRequest: One has an impossible value.
+    """
+    query = call.request.query
+    given = {
+        name: query[name] for name in ("gracePeriodSeconds", "propagationPolicy") if name in query
+    }
+    found = given | {name: value for name, value in body.items() if value is not None}
+    preconditions = found.get("preconditions") or {}
+    grace = found.get("gracePeriodSeconds")
+    policy = found.get("propagationPolicy") or ""
+    if "orphanDependents" in found or "orphanDependents" in query:
+        orphan = str(found.get("orphanDependents", query.get("orphanDependents"))).lower()
+        policy = policy or ("Orphan" if orphan in ("true", "1") else "Background")
+    if policy not in ("", "Background", "Foreground", "Orphan"):
+        raise BadRequest(
+            f'propagationPolicy: Unsupported value: "{policy}": supported values: '
+            '"Background", "Foreground", "Orphan"'
+        )
+    if not isinstance(preconditions, dict):
+        raise BadRequest("preconditions is not an object")
+    return {
+        "grace_s": None if grace is None else _grace(grace),
+        "propagation": policy,
+        "uid": str(preconditions.get("uid") or ""),
+        "resource_version": str(preconditions.get("resourceVersion") or ""),
+        "dry_run": call.query.is_dry_run or bool(found.get("dryRun")),
+    }
+
+
+def _grace(value: Any) -> int:
+    try:
+        found = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadRequest(f"gracePeriodSeconds: Invalid value: {value!r}") from error
+    # Kubernetes takes a negative grace period for one second.
+    return found if found >= 0 else 1

@@ -1,0 +1,97 @@
+"""The API over a store in memory, on a real port."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from orchestrator.api.app import Api
+from orchestrator.api.server import serving
+from orchestrator.runtime.verbs import Verbs
+from orchestrator.runtime.writer import Writer
+from orchestrator.store import Put, Store, keys
+from orchestrator.store.memory import MemoryServer, MemoryStore
+from orchestrator.world import World
+from proto.errors import Unavailable
+from proto.kinds.namespace import NAMESPACES, Namespace
+from proto.messages import LogRequest
+from proto.meta import ObjectMeta
+
+
+class Log:
+    """A log of two chunks."""
+
+    def __init__(self, request: LogRequest) -> None:
+        self._chunks = [b"one\n", b"two\n", b""]
+        self.request = request
+
+    async def __aenter__(self) -> "Log":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    async def read(self) -> bytes:
+        return self._chunks.pop(0)
+
+
+class Logs:
+    """Logs of every node but ``dead``; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, LogRequest]] = []
+
+    async def logs(self, node: str, request: LogRequest) -> Log:
+        if node == "dead":
+            raise Unavailable("the agent of node dead does not answer")
+        self.asked.append((node, request))
+        return Log(request)
+
+
+@dataclass
+class Running:
+    """A server that answers, and a client of it."""
+
+    url: str
+    world: World
+    verbs: Verbs
+    writer: Writer
+    logs: Logs
+    http: aiohttp.ClientSession
+
+    async def ask(self, method: str, path: str, body: Any = None, **kwargs: Any) -> tuple[int, Any]:
+        """Status and JSON of an answer."""
+        if body is not None:
+            kwargs["json"] = body
+        async with self.http.request(method, self.url + path, **kwargs) as response:
+            return response.status, await response.json(content_type=None)
+
+
+def clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@asynccontextmanager
+async def running(store: Store | None = None, port: int = 0) -> AsyncIterator[Running]:
+    """An API whose orchestrator leads, with the namespace ``default``."""
+    store = store or MemoryStore(MemoryServer())
+    await store.txn([], [Put(keys.LEADER, b"test")])
+    leader = await store.get(keys.LEADER)
+    assert leader is not None
+    world = World()
+    writer = Writer(store, world)
+    verbs = Verbs(world, writer, clock, random.Random(1))
+    logs = Logs()
+    api = Api(world, verbs, logs, clock)
+    async with asyncio.TaskGroup() as tasks:
+        lead = tasks.create_task(writer.run(leader.create_revision))
+        await writer.ready.wait()
+        await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
+        async with serving(api, "127.0.0.1", port) as chosen, aiohttp.ClientSession() as http:
+            yield Running(f"http://127.0.0.1:{chosen}", world, verbs, writer, logs, http)
+        lead.cancel()
