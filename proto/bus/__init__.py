@@ -31,8 +31,10 @@ class Envelope(Struct, frozen=True):
 class Subscription(Protocol):
     """Messages of one subject pattern, in order of arrival."""
 
-    dropped: int
-    """Messages thrown away because the reader was too slow."""
+    @property
+    def dropped(self) -> int:
+        """Messages thrown away because the reader was too slow."""
+        ...
 
     async def get(self) -> Envelope:
         """The next message; waits for it."""

@@ -1,0 +1,89 @@
+"""What people read in ``kubectl get events``. Source of the words: the kubelet."""
+
+from msgspec import Struct
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+
+class Told(Struct, frozen=True):
+    """One line for people."""
+
+    type: str
+    reason: str
+    message: str
+
+
+def field_path(container: str) -> str:
+    """What an event is about; empty: the pod as a whole."""
+    return f"spec.containers{{{container}}}" if container else ""
+
+
+def pulling(image: str) -> Told:
+    """A pull began."""
+    return Told(NORMAL, "Pulling", f'Pulling image "{image}"')
+
+
+def pulled(image: str, took_ms: int) -> Told:
+    """A pull ended well."""
+    return Told(NORMAL, "Pulled", f'Successfully pulled image "{image}" in {took_ms / 1000:.3g}s')
+
+
+def present(image: str) -> Told:
+    """No pull was needed."""
+    return Told(NORMAL, "Pulled", f'Container image "{image}" already present on machine')
+
+
+def fell_back(image: str, error: str) -> Told:
+    """The registry could not be asked, and there is an image of that name here."""
+    text = f'Registry of image "{image}" is unreachable, using the image on this machine: {error}'
+    return Told(WARNING, "RegistryUnavailable", text)
+
+
+def pull_failed(image: str, error: str) -> Told:
+    """A pull failed."""
+    return Told(WARNING, "Failed", f'Failed to pull image "{image}": {error}')
+
+
+def created(container: str) -> Told:
+    """A container was made."""
+    return Told(NORMAL, "Created", f"Created container: {container}")
+
+
+def started(container: str) -> Told:
+    """A container was started."""
+    return Told(NORMAL, "Started", f"Started container {container}")
+
+
+def failed(error: str) -> Told:
+    """A container could not be made or started."""
+    return Told(WARNING, "Failed", f"Error: {error}")
+
+
+def sandbox_failed(error: str) -> Told:
+    """A holder could not be made or started."""
+    return Told(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+
+
+def sandbox_changed() -> Told:
+    """A holder died: the pod starts afresh."""
+    return Told(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+
+
+def killing(container: str, cause: str) -> Told:
+    """A container is being ended."""
+    if cause == "its definition changed":
+        text = f"Container {container} definition changed, will be restarted"
+    else:
+        text = f"Stopping container {container}"
+    return Told(NORMAL, "Killing", text)
+
+
+def backing_off(reason: str, message: str) -> Told:
+    """Something is not tried again yet."""
+    if reason == "CrashLoopBackOff":
+        text = message.replace("back-off", "Back-off", 1).replace("container=", "container ")
+        return Told(WARNING, "BackOff", text.replace(" pod=", " in pod "))
+    if reason == "ErrImageNeverPull":
+        return Told(WARNING, "ErrImageNeverPull", message)
+    return Told(NORMAL, "BackOff", message)

@@ -1,0 +1,38 @@
+"""Which container a log request means. Source of the texts: kubelet, validateContainerLogStatus."""
+
+from collections.abc import Mapping
+
+from node_agent.core.actions import Wait
+from node_agent.core.observed import Container, PodView, State
+from proto.messages import AssignedPod, LogRequest, StreamFailed
+
+
+def find(
+    request: LogRequest,
+    pod: AssignedPod | None,
+    view: PodView,
+    waits: Mapping[tuple[str, str], Wait],
+) -> Container | StreamFailed:
+    """The attempt to read, or why there is nothing to read."""
+    if pod is None:
+        return StreamFailed(code=404, reason=f'pod "{request.pod_uid}" is not on this node')
+    name = request.container
+    if name not in {spec.name for spec in pod.spec.containers}:
+        return StreamFailed(code=400, reason=f"container {name} is not valid for pod {pod.name}")
+    attempts = [c for c in view.attempts.get(name, ()) if c.state is not State.CREATED]
+    newest = view.newest(name)
+    is_newest_unstarted = newest is not None and newest not in attempts
+    if request.previous:
+        found = attempts if is_newest_unstarted else attempts[1:]
+        text = f'previous terminated container "{name}" in pod "{pod.name}" not found'
+        return found[0] if found else StreamFailed(code=400, reason=text)
+    if attempts:
+        return attempts[0]
+    wait = waits.get((pod.uid, name))
+    reason = wait.reason if wait else "ContainerCreating"
+    if newest is not None and newest.has_failed_to_start:
+        reason = wait.reason if wait else "RunContainerError"
+    if reason in ("ErrImagePull", "ImagePullBackOff"):
+        reason = "trying and failing to pull image"
+    text = f'container "{name}" in pod "{pod.name}" is waiting to start: {reason}'
+    return StreamFailed(code=400, reason=text)

@@ -1,0 +1,214 @@
+"""What there is, as last seen.
+
+Docker's objects that carry this node's label, and what the agent remembers of its own doings. Times
+are epoch milliseconds, 0 for never.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from node_agent.core.naming import PodKey
+
+
+class State(StrEnum):
+    """A container's state, as far as decisions differ."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+class Sandbox(Struct, frozen=True, kw_only=True):
+    """A holder of a pod's namespaces.
+
+    Attributes:
+        pod: Whose it is; None while it waits in the pool.
+        ip: Its address; empty before it runs, and with the host's network.
+    """
+
+    id: str
+    name: str
+    pod: PodKey | None
+    state: State
+    ip: str = ""
+    started_at_ms: int = 0
+
+
+class Container(Struct, frozen=True, kw_only=True):
+    """One attempt at one container of a pod.
+
+    Attributes:
+        sandbox_id: The holder whose namespaces it shares.
+        backoff: Restarts in a row before this attempt; see `restart`.
+        error: Why Docker could not start it; empty when it could.
+        stop_signal: What asks its program to end.
+        grace_s: How long it may take to end, when nobody says otherwise.
+    """
+
+    id: str
+    name: str
+    pod: PodKey
+    container: str
+    attempt: int
+    backoff: int
+    spec_hash: str
+    sandbox_id: str
+    state: State
+    image: str = ""
+    image_id: str = ""
+    created_at_ms: int = 0
+    started_at_ms: int = 0
+    finished_at_ms: int = 0
+    exit_code: int = 0
+    is_oom_killed: bool = False
+    is_tty: bool = False
+    error: str = ""
+    stop_signal: str = "SIGTERM"
+    grace_s: int = 30
+
+    @property
+    def has_failed_to_start(self) -> bool:
+        """Docker keeps a container that it could not start in the state it was created in."""
+        return self.state is State.CREATED and bool(self.error)
+
+    @property
+    def has_ended(self) -> bool:
+        """It ran or tried to, and does not run."""
+        return self.state is State.EXITED or self.has_failed_to_start
+
+    @property
+    def ended_at_ms(self) -> int:
+        """When it ended; when it was created, for one that never started."""
+        return self.finished_at_ms or self.created_at_ms
+
+    @property
+    def has_succeeded(self) -> bool:
+        """It ended, and said that all is well."""
+        return self.state is State.EXITED and self.exit_code == 0
+
+
+class Failure(Struct, frozen=True):
+    """What the agent could not do, how often in a row, and when it tried last."""
+
+    reason: str
+    message: str
+    count: int
+    at_ms: int
+
+
+class Pull(Struct, frozen=True):
+    """What became of the last pulls of one image.
+
+    Attributes:
+        done_at_ms: When the image was last known to be as the registry has it.
+        failure: Why it could not be fetched since.
+    """
+
+    done_at_ms: int = 0
+    failure: Failure | None = None
+
+
+class Memory(Struct, frozen=True, kw_only=True):
+    """What Docker cannot know. Losing it (the agent restarts) costs a retry, never a container.
+
+    Attributes:
+        accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
+        busy: Uids of pods that an action runs for; None among them for the pool.
+        signalled_at_ms: By container id: when its program was asked to end.
+        pulling: Images that are being pulled, as the pod names them.
+        pulls: By image: what became of it.
+        failures: By pod uid and container name; the name is empty for the sandbox.
+        worked_at_ms: When an action on a pod last ended.
+    """
+
+    accepted_at_ms: Mapping[str, int] = {}
+    busy: frozenset[str | None] = frozenset()
+    signalled_at_ms: Mapping[str, int] = {}
+    pulling: frozenset[str] = frozenset()
+    pulls: Mapping[str, Pull] = {}
+    failures: Mapping[tuple[str, str], Failure] = {}
+    worked_at_ms: int = 0
+
+
+class Observed(Struct, frozen=True, kw_only=True):
+    """One consistent look at the node.
+
+    Attributes:
+        images: Names of the images that are here, as `image_names` spells them.
+    """
+
+    sandboxes: tuple[Sandbox, ...] = ()
+    containers: tuple[Container, ...] = ()
+    images: frozenset[str] = frozenset()
+    memory: Memory = Memory()
+
+
+class PodView(Struct, frozen=True):
+    """What there is of one pod: holders oldest first, attempts by container name, newest first."""
+
+    sandboxes: tuple[Sandbox, ...] = ()
+    attempts: Mapping[str, tuple[Container, ...]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is left of it."""
+        return not self.sandboxes and not self.attempts
+
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The holder that runs, or the one that may yet."""
+        by_use = {State.RUNNING: 0, State.CREATED: 1, State.EXITED: 2}
+        return min(self.sandboxes, key=lambda s: by_use[s.state], default=None)
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All attempts at all containers."""
+        return tuple(c for attempts in self.attempts.values() for c in attempts)
+
+    def newest(self, container: str) -> Container | None:
+        """The newest attempt at a container."""
+        return next(iter(self.attempts.get(container, ())), None)
+
+
+def by_pod(observed: Observed) -> dict[PodKey, PodView]:
+    """What there is, pod by pod, in an order that does not depend on the input's."""
+    sandboxes: dict[PodKey, list[Sandbox]] = {}
+    for sandbox in sorted(observed.sandboxes, key=lambda s: (s.started_at_ms, s.id)):
+        if sandbox.pod is not None:
+            sandboxes.setdefault(sandbox.pod, []).append(sandbox)
+    attempts: dict[PodKey, dict[str, tuple[Container, ...]]] = {}
+    for found in sorted(observed.containers, key=lambda c: (c.container, -c.attempt, c.id)):
+        mine = attempts.setdefault(found.pod, {})
+        mine[found.container] = (*mine.get(found.container, ()), found)
+    return {
+        pod: PodView(tuple(sandboxes.get(pod, ())), attempts.get(pod, {}))
+        for pod in sorted(sandboxes.keys() | attempts.keys())
+    }
+
+
+def pool(observed: Observed) -> tuple[Sandbox, ...]:
+    """The holders that are nobody's."""
+    return tuple(
+        sorted((s for s in observed.sandboxes if s.pod is None), key=lambda s: (s.name, s.id))
+    )
+
+
+def claimed(sandbox: Sandbox, name: str, pod: PodKey) -> Sandbox:
+    """The holder once it was renamed to be a pod's."""
+    return replace(sandbox, name=name, pod=pod)
+
+
+def image_names(image: str) -> tuple[str, ...]:
+    """How Docker lists what a manifest calls `image`.
+
+    >>> image_names("web"), image_names("docker.io/library/web:2")
+    (('web:latest',), ('web:2',))
+    >>> image_names("registry:5000/a/web@sha256:12")
+    ('registry:5000/a/web@sha256:12',)
+    """
+    name = image.removeprefix("docker.io/").removeprefix("library/")
+    last = name.rpartition("/")[2]
+    return (name,) if ":" in last or "@" in last else (f"{name}:latest",)

@@ -1,0 +1,343 @@
+"""Assigned pods against what there is: the next step for every pod that is not where it should be.
+
+One step, not the whole road: after each the world is looked at again, so a crash between two steps
+leaves nothing to remember. A pod that an action runs for is left alone until that has ended.
+
+The road of a pod: a holder (claimed from the pool, or made and started) → its containers, made and
+started side by side → running. The road back: containers asked to end, killed when their grace is
+over → removed with the holder → gone.
+"""
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from node_agent.core import configs, images, naming, restart
+from node_agent.core.actions import (
+    Action,
+    ClaimSandbox,
+    CreateContainer,
+    CreateSandbox,
+    KillContainer,
+    Plan,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    SandboxConfig,
+    SignalContainer,
+    StartContainer,
+    StartSandbox,
+    Wait,
+)
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Container, Observed, PodView, Sandbox, State, by_pod, pool
+from proto.kinds.pod import Container as ContainerSpec
+from proto.messages import AssignedPod
+
+ATTEMPTS_KEPT = 2
+"""Of each container: the present one, and the last for ``kubectl logs --previous``."""
+
+RETRY_MAX_MS = 30_000
+"""The longest pause between tries at what Docker refuses; the first is one second."""
+
+POOL_QUIET_MS = 300
+"""The pool is filled once no pod was worked on for so long: a holder costs a core about
+100 ms, which a burst of pods needs for itself.
+"""
+
+
+class Host(Struct, frozen=True):
+    """What pods need to know of their node, and how many holders to keep in stock."""
+
+    name: str
+    ip: str = ""
+    pool_size: int = 0
+
+
+def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
+    """One step for every pod, or a holder for the pool when no pod needs one.
+
+    Args:
+        desired: Uid to pod, everything assigned to this node.
+        observed: The node; only containers that carry its label.
+        host: The node's own facts.
+        now_ms: Epoch milliseconds.
+    """
+    planner = _Planner(observed, host, now_ms)
+    views = by_pod(observed)
+    wanted = {naming.key(pod): pod for pod in desired.values()}
+    for key in sorted(wanted.keys() | views.keys()):
+        if key.uid in observed.memory.busy:
+            continue
+        pod, view = wanted.get(key), views.get(key, PodView())
+        if pod is None or pod.delete_grace_s is not None:
+            planner.take_down(key, pod, view)
+        else:
+            planner.bring_up(key, pod, view)
+    planner.pull()
+    planner.stock_pool()
+    return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
+
+
+def is_finished(pod: AssignedPod, view: PodView) -> bool:
+    """Whether all of its containers have ended and none is to run again."""
+    newest = [view.newest(spec.name) for spec in pod.spec.containers]
+    return all(
+        c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
+        for c in newest
+    )
+
+
+class _Planner:
+    """Collects the steps of one pass; lives no longer than `plan`."""
+
+    def __init__(self, observed: Observed, host: Host, now_ms: int) -> None:
+        self._observed = observed
+        self._memory = observed.memory
+        self._host = host
+        self._now_ms = now_ms
+        self._stock = [s for s in pool(observed) if s.state is State.RUNNING]
+        self._images: dict[str, list[tuple[PodKey, str]]] = {}
+        self._wakes: list[int] = []
+        self.actions: list[Action] = []
+        self.waits: list[Wait] = []
+
+    def wake_at_ms(self) -> int | None:
+        """When the first wait is over."""
+        dues = [wait.until_ms for wait in self.waits if wait.until_ms is not None]
+        return min(dues + self._wakes, default=None)
+
+    # ------------------------------------------------------------------ down
+
+    def take_down(self, key: PodKey, pod: AssignedPod | None, view: PodView) -> None:
+        """End what runs, then remove what is left."""
+        cause = "not assigned" if pod is None else "deleted"
+        running = [c for c in view.containers if c.state is State.RUNNING]
+        for container in running:
+            grace_s = container.grace_s if pod is None else configs.grace_s(pod)
+            self._stop(key, container, grace_s, cause)
+        if running:
+            return
+        for container in view.containers:
+            self.actions.append(RemoveContainer(key, container.container, container.id, cause))
+        for sandbox in view.sandboxes:
+            self.actions.append(RemoveSandbox(key, sandbox.id, cause))
+
+    def _stop(self, key: PodKey, container: Container, grace_s: int, cause: str) -> None:
+        """Ask a running container to end, wait for its grace, then kill it."""
+        name, since_ms = container.container, self._memory.signalled_at_ms.get(container.id)
+        if since_ms is None and grace_s > 0:
+            signal = container.stop_signal
+            self.actions.append(SignalContainer(key, name, container.id, signal, cause))
+            return
+        due_ms = (since_ms or 0) + grace_s * 1000
+        if self._now_ms >= due_ms:
+            self.actions.append(KillContainer(key, name, container.id, cause))
+        else:
+            self._wakes.append(due_ms)
+
+    # -------------------------------------------------------------------- up
+
+    def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
+        """Its holder first, then its containers."""
+        if is_finished(pod, view):
+            for unused in view.sandboxes:
+                self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
+            return
+        sandbox = view.sandbox
+        for other in view.sandboxes:
+            if other != sandbox:
+                self.actions.append(RemoveSandbox(key, other.id, "the pod has another"))
+        if sandbox is None or sandbox.state is not State.RUNNING:
+            self._renew_sandbox(key, pod, view, sandbox)
+            return
+        for spec in pod.spec.containers:
+            self._bring_up_container(key, pod, spec, view, sandbox)
+        names = {spec.name for spec in pod.spec.containers}
+        for container in view.containers:
+            attempts = view.attempts[container.container]
+            is_old = container not in attempts[:ATTEMPTS_KEPT] and container.has_ended
+            if is_old or container.container not in names:
+                cause = "superseded" if is_old else "not in the pod"
+                self.actions.append(RemoveContainer(key, container.container, container.id, cause))
+
+    def _renew_sandbox(
+        self, key: PodKey, pod: AssignedPod, view: PodView, sandbox: Sandbox | None
+    ) -> None:
+        """A running holder, once nothing runs in the namespaces of a dead one."""
+        orphans = [c for c in view.containers if c.state is State.RUNNING]
+        for container in orphans:
+            self.actions.append(
+                KillContainer(key, container.container, container.id, "its sandbox has died")
+            )
+        if orphans or self._is_held_back(key, ""):
+            return
+        if sandbox is None:
+            self._new_sandbox(key, pod)
+        elif sandbox.state is State.CREATED:
+            self.actions.append(StartSandbox(key, sandbox.id, "created"))
+        else:
+            self.actions.append(RemoveSandbox(key, sandbox.id, "it has died"))
+
+    def _new_sandbox(self, key: PodKey, pod: AssignedPod) -> None:
+        if self._stock and configs.fits_pool(pod):
+            holder = self._stock.pop(0)
+            name = naming.sandbox_name(key)
+            self.actions.append(ClaimSandbox(key, holder.id, name, "assigned"))
+        else:
+            config = configs.sandbox_config(self._host.name, pod)
+            self.actions.append(CreateSandbox(key, config, "assigned"))
+
+    def _bring_up_container(
+        self, key: PodKey, pod: AssignedPod, spec: ContainerSpec, view: PodView, sandbox: Sandbox
+    ) -> None:
+        newest = view.newest(spec.name)
+        if newest is None:
+            self._create(key, pod, spec, sandbox, None, cause="assigned")
+            return
+        is_current = newest.spec_hash == naming.spec_hash(spec)
+        is_joined = newest.sandbox_id == sandbox.id
+        if newest.has_ended:
+            self._again(key, pod, spec, sandbox, newest)
+        elif newest.state is State.CREATED and is_current and is_joined:
+            if self._is_held_back(key, spec.name):
+                return
+            hostname = pod.name[:63] if configs.fits_pool(pod) else ""
+            self.actions.append(
+                StartContainer(key, spec.name, newest.id, hostname, cause="created")
+            )
+        elif newest.state is State.CREATED:
+            cause = "made for another spec or sandbox"
+            self.actions.append(RemoveContainer(key, spec.name, newest.id, cause))
+        elif not is_joined:
+            cause = "its sandbox has died"
+            self.actions.append(KillContainer(key, spec.name, newest.id, cause))
+        elif not is_current:
+            self._stop(key, newest, configs.grace_s(pod), "its definition changed")
+
+    def _again(
+        self,
+        key: PodKey,
+        pod: AssignedPod,
+        spec: ContainerSpec,
+        sandbox: Sandbox,
+        ended: Container,
+    ) -> None:
+        """Another attempt when policy and back-off allow."""
+        if not restart.is_wanted(pod.spec.restart_policy, ended):
+            return
+        is_changed = ended.spec_hash != naming.spec_hash(spec)
+        due_ms = restart.due_at_ms(ended)
+        if self._now_ms < due_ms and not is_changed:
+            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended)) // 1000
+            pod_text = f"{key.name}_{key.namespace}({key.uid})"
+            self.waits.append(
+                Wait(
+                    key,
+                    spec.name,
+                    "CrashLoopBackOff",
+                    f"back-off {_duration(delay_s)} restarting failed "
+                    f"container={spec.name} pod={pod_text}",
+                    due_ms,
+                )
+            )
+            return
+        cause = "its definition changed" if is_changed else "it ended"
+        self._create(key, pod, spec, sandbox, ended, cause=cause)
+
+    def _create(
+        self,
+        key: PodKey,
+        pod: AssignedPod,
+        spec: ContainerSpec,
+        sandbox: Sandbox,
+        ended: Container | None,
+        *,
+        cause: str,
+    ) -> None:
+        """The next attempt, once its image is here."""
+        since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
+        if ended is not None:
+            since_ms = max(since_ms, ended.ended_at_ms)
+        found = images.step(spec, self._observed, needed_since_ms=since_ms, now_ms=self._now_ms)
+        match found:
+            case images.Needed():
+                self._images.setdefault(spec.image, []).append((key, spec.name))
+                return
+            case images.Held():
+                wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
+                self.waits.append(wait)
+                return
+            case images.Ready():
+                pass
+        if self._is_held_back(key, spec.name):
+            return
+        is_changed = ended is not None and ended.spec_hash != naming.spec_hash(spec)
+        config = configs.container_config(
+            self._host.name,
+            self._host.ip,
+            pod,
+            spec,
+            sandbox,
+            attempt=0 if ended is None else ended.attempt + 1,
+            backoff=(0 if ended is None or is_changed else restart.restarts_in_a_row(ended) + 1),
+        )
+        self.actions.append(CreateContainer(key, spec.name, config, cause))
+
+    def _is_held_back(self, key: PodKey, container: str) -> bool:
+        """Whether Docker refused this lately, so that it should be left alone for a while."""
+        failure = self._memory.failures.get((key.uid, container))
+        if failure is None:
+            return False
+        due_ms = failure.at_ms + min(RETRY_MAX_MS, 1000 << min(failure.count - 1, 5))
+        if self._now_ms >= due_ms:
+            return False
+        self.waits.append(Wait(key, container, failure.reason, failure.message, due_ms))
+        return True
+
+    # ---------------------------------------------------------------- shared
+
+    def pull(self) -> None:
+        """Each image that is missing, once for all that wait for it."""
+        for image, wanted_by in sorted(self._images.items()):
+            self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
+
+    def stock_pool(self) -> None:
+        """One holder more, or fewer, when nothing else is to be done."""
+        holders = pool(self._observed)
+        if self.actions or self._memory.busy:
+            return
+        dead = [s for s in holders if s.state is State.EXITED]
+        surplus = holders[self._host.pool_size :]
+        unstarted = [s for s in holders if s.state is State.CREATED]
+        is_short = len(holders) < self._host.pool_size
+        if not (dead or surplus or unstarted or is_short):
+            return
+        quiet_at_ms = self._memory.worked_at_ms + POOL_QUIET_MS
+        if self._now_ms < quiet_at_ms or self._is_held_back(_POOL, ""):
+            self._wakes.append(quiet_at_ms)
+        elif dead or surplus:
+            unused = (*dead, *surplus)[0]
+            self.actions.append(RemoveSandbox(None, unused.id, "not of use to the pool"))
+        elif unstarted:
+            self.actions.append(StartSandbox(None, unstarted[0].id, "created"))
+        else:
+            config = SandboxConfig(
+                name=self._free_pool_name(), labels=naming.sandbox_labels(self._host.name)
+            )
+            self.actions.append(CreateSandbox(None, config, "the pool is short"))
+
+    def _free_pool_name(self) -> str:
+        taken = {sandbox.name for sandbox in self._observed.sandboxes}
+        names = (naming.pool_name(self._host.name, str(n)) for n in range(len(taken) + 1))
+        return next(name for name in names if name not in taken)
+
+
+_POOL = PodKey("", "", "")
+"""Under whose uid failures of the pool are remembered."""
+
+
+def _duration(seconds: int) -> str:
+    """As Go prints it: ``40s``, ``2m40s``."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,0 +1,207 @@
+"""A pod's status, from what was observed. Source of the words: the kubelet, kubelet_pods.go.
+
+Transition times are derived from the containers' own times, so that a restarted agent, or another
+one, says the same.
+"""
+
+from collections.abc import Mapping
+
+from node_agent.core import restart
+from node_agent.core.actions import Wait
+from node_agent.core.observed import Container, PodView, State
+from proto.kinds.pod import (
+    Container as ContainerSpec,
+    ContainerState,
+    ContainerStateRunning,
+    ContainerStateTerminated,
+    ContainerStateWaiting,
+    ContainerStatus,
+    PodIP,
+    PodStatus,
+    qos_class,
+)
+from proto.messages import AssignedPod
+from proto.meta import Condition, format_time
+
+START_ERROR_CODE = 128
+"""Exit code of a container that could not be started. Source: kubelet, with any runtime."""
+
+
+def pod_status(
+    pod: AssignedPod,
+    view: PodView,
+    waits: Mapping[tuple[str, str], Wait],
+    *,
+    host_ip: str,
+    accepted_at_ms: int,
+) -> PodStatus:
+    """The status a kubelet would report.
+
+    Args:
+        pod: The pod.
+        view: What there is of it.
+        waits: By pod uid and container name: why nothing is done for now.
+        host_ip: The node's address.
+        accepted_at_ms: When it was assigned to this node, epoch milliseconds.
+    """
+    statuses = tuple(
+        _container_status(pod, spec, view, waits.get((pod.uid, spec.name)))
+        for spec in pod.spec.containers
+    )
+    phase = _phase(pod, statuses)
+    sandbox = view.sandbox
+    has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
+    pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
+    if pod.spec.host_network and has_sandbox:
+        pod_ip = host_ip
+    return PodStatus(
+        phase=phase,
+        conditions=_conditions(view, statuses, phase, accepted_at_ms, has_sandbox=has_sandbox),
+        host_ip=host_ip,
+        pod_ip=pod_ip,
+        pod_ips=(PodIP(ip=pod_ip),) if pod_ip else (),
+        start_time=format_time(accepted_at_ms),
+        container_statuses=statuses,
+        qos_class=qos_class(pod.spec),
+    )
+
+
+def waiting_reason(status: ContainerStatus) -> str:
+    """Why a container does not run yet; empty when it does or did."""
+    return status.state.waiting.reason if status.state.waiting else ""
+
+
+def _container_status(
+    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None
+) -> ContainerStatus:
+    attempts = view.attempts.get(spec.name, ())
+    newest = attempts[0] if attempts else None
+    previous = attempts[1] if len(attempts) > 1 else None
+    state = _state(pod, newest, wait)
+    if newest is not None and newest.has_ended and state.waiting is not None:
+        previous = newest
+    is_running = newest is not None and newest.state is State.RUNNING
+    shown = newest or previous
+    return ContainerStatus(
+        name=spec.name,
+        image=spec.image,
+        image_id=f"docker://{shown.image_id}" if shown and shown.image_id else "",
+        container_id=f"docker://{shown.id}" if shown else "",
+        ready=is_running,
+        started=is_running,
+        restart_count=newest.attempt if newest else 0,
+        state=state,
+        last_state=(
+            ContainerState(terminated=_terminated(previous))
+            if previous is not None and previous.has_ended
+            else ContainerState()
+        ),
+    )
+
+
+def _state(pod: AssignedPod, newest: Container | None, wait: Wait | None) -> ContainerState:
+    if newest is not None and newest.state is State.RUNNING:
+        started_at = format_time(newest.started_at_ms)
+        return ContainerState(running=ContainerStateRunning(started_at=started_at))
+    is_leaving = pod.delete_grace_s is not None
+    if newest is not None and newest.has_ended:
+        is_wanted = restart.is_wanted(pod.spec.restart_policy, newest)
+        if wait is None or is_leaving or not is_wanted:
+            return ContainerState(terminated=_terminated(newest))
+    elif is_leaving and newest is None:
+        unknown = ContainerStateTerminated(
+            exit_code=137,
+            reason="ContainerStatusUnknown",
+            message="The container could not be located when the pod was terminated",
+        )
+        return ContainerState(terminated=unknown)
+    if wait is None:
+        return ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+    return ContainerState(waiting=ContainerStateWaiting(reason=wait.reason, message=wait.message))
+
+
+def _terminated(ended: Container) -> ContainerStateTerminated:
+    if ended.has_failed_to_start:
+        code, reason = START_ERROR_CODE, "StartError"
+    elif ended.is_oom_killed:
+        code, reason = ended.exit_code, "OOMKilled"
+    else:
+        code, reason = ended.exit_code, "Completed" if ended.exit_code == 0 else "Error"
+    return ContainerStateTerminated(
+        exit_code=code,
+        reason=reason,
+        message=ended.error,
+        started_at=format_time(ended.started_at_ms or ended.created_at_ms),
+        finished_at=format_time(ended.ended_at_ms),
+        container_id=f"docker://{ended.id}",
+    )
+
+
+def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
+    """Source: kubelet, getPhase."""
+    has_ended = [s.state.terminated or s.last_state.terminated for s in statuses]
+    waiting = sum(
+        1 for s, end in zip(statuses, has_ended, strict=True) if s.state.waiting and not end
+    )
+    running = sum(1 for s in statuses if s.state.running)
+    if waiting:
+        return "Pending"
+    if running or pod.spec.restart_policy == "Always":
+        return "Running"
+    if any(status.state.waiting for status in statuses):  # between two attempts
+        return "Running"
+    ends = [s.state.terminated for s in statuses if s.state.terminated]
+    if all(end.exit_code == 0 for end in ends):
+        return "Succeeded"
+    return "Failed" if pod.spec.restart_policy == "Never" else "Running"
+
+
+def _conditions(
+    view: PodView,
+    statuses: tuple[ContainerStatus, ...],
+    phase: str,
+    accepted_at_ms: int,
+    *,
+    has_sandbox: bool,
+) -> tuple[Condition, ...]:
+    is_over = phase in ("Succeeded", "Failed")
+    unready = [status.name for status in statuses if not status.ready]
+    ends = [c.ended_at_ms for c in view.containers if c.has_ended]
+    starts = [c.started_at_ms for c in view.containers if c.state is State.RUNNING]
+    changed_ms = max((ends or [accepted_at_ms]) if unready else starts, default=accepted_at_ms)
+    reason = message = ""
+    if phase == "Succeeded":
+        reason = "PodCompleted"
+    elif phase == "Failed":
+        reason = "PodFailed"
+    elif unready:
+        reason = "ContainersNotReady"
+        message = f"containers with unready status: [{' '.join(unready)}]"
+
+    def condition(type_: str, *, holds: bool, since_ms: int) -> Condition:
+        return Condition(
+            type=type_,
+            status="True" if holds else "False",
+            reason="" if holds and not is_over else reason,
+            message="" if holds else message,
+            last_transition_time=format_time(max(since_ms, accepted_at_ms)),
+        )
+
+    return (
+        Condition(
+            type="PodReadyToStartContainers",
+            status="True" if has_sandbox else "False",
+            last_transition_time=format_time(accepted_at_ms),
+        ),
+        Condition(
+            type="Initialized",
+            status="True",
+            reason="PodCompleted" if phase == "Succeeded" else "",
+            last_transition_time=format_time(accepted_at_ms),
+        ),
+        condition("Ready", holds=not unready, since_ms=changed_ms),
+        condition("ContainersReady", holds=not unready, since_ms=changed_ms),
+        Condition(
+            type="PodScheduled", status="True", last_transition_time=format_time(accepted_at_ms)
+        ),
+    )

@@ -1,0 +1,207 @@
+"""The container engine: `docker` is the real one, `fake` the one for simulations.
+
+Both pass tests/contract/test_engine.py. An engine knows containers and images and nothing of pods:
+what is made, and when, is decided in `node_agent.core`.
+
+Every verb but `pull`, `LogStream.read` and `EventStream.get` ends within a deadline. Each may raise
+`Unavailable` (no answer at all), `UnknownResult` (no answer in time: look again) or
+`EngineFailure`; what else, it says.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.observed import Container, Sandbox, State
+from proto.errors import Retryable
+
+
+class EngineFailure(Retryable):
+    """The engine answered that it could not; it may be able to later."""
+
+
+class EngineInfo(Struct, frozen=True, kw_only=True):
+    """What the engine says of itself and of its host."""
+
+    version: str
+    cpus: int
+    memory_bytes: int
+    architecture: str
+    """As the kernel calls it: ``x86_64``."""
+    operating_system: str = "linux"
+    os_image: str = ""
+    kernel_version: str = ""
+
+
+class Listed(Struct, frozen=True, order=True):
+    """One object in a list: enough to tell whether a closer look is needed."""
+
+    id: str
+    name: str
+    state: State
+
+
+class Image(Struct, frozen=True):
+    """An image that is here, under all of its names and digests."""
+
+    id: str
+    names: tuple[str, ...]
+    size_bytes: int = 0
+
+
+class EngineEvent(Struct, frozen=True):
+    """Something changed: look at it again. Only objects of this node, and images.
+
+    Attributes:
+        id: Of the container or holder; empty when an image came or went.
+        action: ``start``, ``die``, ``destroy``, ``rename``… as Docker calls it.
+    """
+
+    id: str
+    action: str
+
+
+class EventStream(Protocol):
+    """What happens, as it happens."""
+
+    async def get(self) -> EngineEvent:
+        """The next event; waits for it.
+
+        Raises:
+            Unavailable: The stream broke: events may be lost, look at everything.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop listening."""
+        ...
+
+
+class LogOptions(Struct, frozen=True, kw_only=True):
+    """Which part of a log.
+
+    Attributes:
+        tail_lines: The last so many lines; None: all.
+        since_ms: Not before that moment; None: from the start.
+        has_timestamps: Each line begins with its time.
+        is_following: Go on until the container ends.
+    """
+
+    tail_lines: int | None = None
+    since_ms: int | None = None
+    has_timestamps: bool = False
+    is_following: bool = False
+
+
+class LogStream(Protocol):
+    """A container's output, both streams in order of arrival."""
+
+    async def read(self) -> bytes:
+        """The next piece, at most 64 KiB; empty at the end. Waits for it.
+
+        Raises:
+            Unavailable: The stream broke.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Stop reading."""
+        ...
+
+
+class Engine(Protocol):
+    """The engine of one host, as one node sees it: what other nodes made is not there."""
+
+    async def info(self) -> EngineInfo:
+        """What it says of itself; also the question whether it answers."""
+        ...
+
+    async def list(self) -> Sequence[Listed]:
+        """All holders and containers of this node, in no order."""
+        ...
+
+    async def inspect(self, id: str) -> Sandbox | Container | None:
+        """One of them; None when there is no such thing, or it is not ours."""
+        ...
+
+    async def images(self) -> Sequence[Image]:
+        """The images that are here."""
+        ...
+
+    async def pull(self, image: str) -> None:
+        """Fetch an image. Takes as long as it takes.
+
+        Raises:
+            Rejected: The registry has no such image, or does not give it to us.
+        """
+        ...
+
+    async def create_sandbox(self, config: SandboxConfig) -> str:
+        """Make a holder, stopped. Returns its id.
+
+        Raises:
+            AlreadyExists: Something has that name: look at everything.
+        """
+        ...
+
+    async def create_container(self, config: ContainerConfig) -> str:
+        """Make a container, stopped. Returns its id.
+
+        Raises:
+            AlreadyExists: Something has that name: look at everything.
+            NotFound: The image or the holder is not there.
+            BadRequest: The engine does not accept this configuration.
+        """
+        ...
+
+    async def start(self, id: str, *, hostname: str = "") -> None:
+        """Start it; one that runs stays as it is.
+
+        Args:
+            id: What to start.
+            hostname: The host name it should see, where its holder has another. Best effort.
+
+        Raises:
+            NotFound: There is no such thing.
+            BadRequest: It cannot be started as it was made: no such program, for instance.
+        """
+        ...
+
+    async def signal(self, id: str, signal: str) -> None:
+        """Send its first process a signal; nothing when it does not run.
+
+        Raises:
+            NotFound: There is no such thing.
+        """
+        ...
+
+    async def rename(self, id: str, name: str) -> None:
+        """Give it another name.
+
+        Raises:
+            NotFound: There is no such thing.
+            AlreadyExists: Something else has that name.
+        """
+        ...
+
+    async def remove(self, id: str) -> None:
+        """Kill and remove it; nothing when it is gone already."""
+        ...
+
+    async def logs(self, id: str, options: LogOptions) -> LogStream:
+        """What it wrote.
+
+        Raises:
+            NotFound: There is no such thing.
+        """
+        ...
+
+    async def events(self) -> EventStream:
+        """What happens from now on."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the engine; nothing in it changes."""
+        ...

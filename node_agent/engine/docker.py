@@ -1,0 +1,312 @@
+"""Docker, through aiodocker: the only module that imports it.
+
+Foreign errors are translated here and nowhere else. "Absent" is a 404 and nothing else; a 409 means
+that the name is taken. Requests that stream (logs, events) go through aiodocker's own request
+method: its wrappers decode bytes to text and start tasks of their own.
+"""
+
+import asyncio
+import contextlib
+import json
+import struct
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiodocker
+import aiohttp
+
+from node_agent.core import naming
+from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.observed import Container, Sandbox
+from node_agent.engine import (
+    EngineEvent,
+    EngineFailure,
+    EngineInfo,
+    Image,
+    Listed,
+    LogOptions,
+    pause,
+)
+from node_agent.engine.hostname import set_hostname
+from node_agent.engine.inspection import (
+    created_config,
+    parse_inspection,
+    parse_state,
+    sandbox_config,
+)
+from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
+
+DEADLINE_S = 60.0
+"""For one answer. A start takes 0.1 to 3 s on two busy cores; dockerd's own locks may add."""
+
+PULL_DEADLINE_S = 1800.0
+"""For a whole image: ten gigabytes over 50 Mbit/s."""
+
+_FRAME_HEADER = struct.Struct(">BxxxL")  # stream, length; Docker API, "Attach to a container"
+_PIECE_BYTES_MAX = 65_536
+_STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
+
+
+class Docker:
+    """The engine behind one socket, for one node."""
+
+    def __init__(self, url: str, node: str) -> None:
+        """Connects when first used.
+
+        Args:
+            url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
+            node: Whose objects to see and make.
+        """
+        self._docker = aiodocker.Docker(url=url)
+        self._node = node
+        self._has_holder_image = False
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._docker.close()
+
+    async def info(self) -> EngineInfo:
+        """See `Engine`."""
+        async with _translated():
+            found = await self._docker.system.info()
+        return EngineInfo(
+            version=found.get("ServerVersion", ""),
+            cpus=found.get("NCPU", 0),
+            memory_bytes=found.get("MemTotal", 0),
+            architecture=found.get("Architecture", ""),
+            operating_system=found.get("OSType", "linux"),
+            os_image=found.get("OperatingSystem", ""),
+            kernel_version=found.get("KernelVersion", ""),
+        )
+
+    async def list(self) -> Sequence[Listed]:
+        """See `Engine`."""
+        filters = json.dumps({"label": [f"{naming.NODE}={self._node}"]})
+        async with _translated():
+            found = await self._docker.containers.list(all="1", filters=filters)
+        return [
+            Listed(c.id, c["Names"][0].removeprefix("/"), parse_state(c["State"])) for c in found
+        ]
+
+    async def inspect(self, id: str) -> Sandbox | Container | None:
+        """See `Engine`."""
+        try:
+            async with _translated():
+                found = await self._docker.containers.container(id).show()
+        except NotFound:
+            return None
+        return parse_inspection(found, self._node)
+
+    async def images(self) -> Sequence[Image]:
+        """See `Engine`."""
+        async with _translated():
+            found = await self._docker.images.list()
+        return [
+            Image(
+                image["Id"],
+                tuple(
+                    name
+                    for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
+                    if "<none>" not in name
+                ),
+                image["Size"],
+            )
+            for image in found
+        ]
+
+    async def pull(self, image: str) -> None:
+        """See `Engine`."""
+        async with _translated(PULL_DEADLINE_S):
+            await self._docker.images.pull(image)
+
+    async def create_sandbox(self, config: SandboxConfig) -> str:
+        """See `Engine`."""
+        await self._load_holder_image()
+        try:
+            return await self._create(config.name, sandbox_config(config, pause.IMAGE))
+        except NotFound as error:  # somebody removed the image
+            self._has_holder_image = False
+            raise EngineFailure(f"the holder's image has gone: {error}") from error
+
+    async def create_container(self, config: ContainerConfig) -> str:
+        """See `Engine`."""
+        return await self._create(config.name, created_config(config))
+
+    async def _create(self, name: str, config: Mapping[str, Any]) -> str:
+        async with _translated():
+            created = await self._docker.containers.create(dict(config), name=name)
+        return created.id
+
+    async def _load_holder_image(self) -> None:
+        if self._has_holder_image:
+            return
+        arch = pause.architecture((await self.info()).architecture)
+        async with _translated():
+            try:
+                await self._docker.images.inspect(pause.IMAGE)
+            except aiodocker.DockerError as error:
+                if error.status != 404:
+                    raise
+                await self._docker.images.import_image(pause.archive(arch))
+        self._has_holder_image = True
+
+    async def start(self, id: str, *, hostname: str = "") -> None:
+        """See `Engine`."""
+        container = self._docker.containers.container(id)
+        async with _translated():
+            await container.start()
+            if hostname:
+                pid = (await container.show())["State"]["Pid"]
+                await set_hostname(pid, id, hostname)
+
+    async def signal(self, id: str, signal: str) -> None:
+        """See `Engine`."""
+        try:
+            async with _translated():
+                await self._docker.containers.container(id).kill(signal=signal)
+        except AlreadyExists:  # 409: it does not run
+            return
+
+    async def rename(self, id: str, name: str) -> None:
+        """See `Engine`."""
+        async with _translated():
+            await self._docker.containers.container(id).rename(name)
+
+    async def remove(self, id: str) -> None:
+        """See `Engine`."""
+        try:
+            async with _translated():
+                await self._docker.containers.container(id).delete(force=True, v=True)
+        except (NotFound, AlreadyExists):  # gone, or being removed already
+            return
+
+    async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
+        """See `Engine`."""
+        params: dict[str, Any] = {
+            "stdout": 1,
+            "stderr": 1,
+            "follow": int(options.is_following),
+            "timestamps": int(options.has_timestamps),
+            "tail": "all" if options.tail_lines is None else options.tail_lines,
+        }
+        if options.since_ms is not None:
+            params["since"] = f"{options.since_ms / 1000:.3f}"
+        async with _translated():
+            found = await self._docker.containers.container(id).show()
+        stack = contextlib.AsyncExitStack()
+        response = await self._open(stack, f"containers/{id}/logs", params)
+        return DockerLogs(stack, response.content, is_raw=found["Config"]["Tty"])
+
+    async def events(self) -> "DockerEvents":
+        """See `Engine`."""
+        # Two kinds in one stream cannot be filtered by label: images have none of ours.
+        filters = json.dumps({"type": ["container", "image"]})
+        stack = contextlib.AsyncExitStack()
+        response = await self._open(stack, "events", {"filters": filters})
+        return DockerEvents(stack, response.content, self._node)
+
+    async def _open(
+        self, stack: contextlib.AsyncExitStack, path: str, params: Mapping[str, Any]
+    ) -> aiohttp.ClientResponse:
+        """A response whose body goes on; closed with the stack."""
+        async with _translated():
+            return await stack.enter_async_context(
+                self._docker._query(path, params=params, timeout=_STREAMING)  # noqa: SLF001
+            )
+
+
+class DockerLogs:
+    """A log's bytes, without the frames that tell the two outputs apart."""
+
+    def __init__(
+        self, stack: contextlib.AsyncExitStack, content: aiohttp.StreamReader, *, is_raw: bool
+    ) -> None:
+        self._stack = stack
+        self._content = content
+        self._is_raw = is_raw
+        self._left = 0
+        """Bytes of the present frame not yet read."""
+
+    async def read(self) -> bytes:
+        """See `LogStream`."""
+        try:
+            if self._is_raw:
+                return await self._content.read(_PIECE_BYTES_MAX)
+            while self._left == 0:
+                header = await self._content.readexactly(_FRAME_HEADER.size)
+                self._left = _FRAME_HEADER.unpack(header)[1]
+            piece = await self._content.read(min(self._left, _PIECE_BYTES_MAX))
+        except asyncio.IncompleteReadError:
+            return b""
+        except (aiohttp.ClientError, OSError) as error:
+            raise Unavailable(f"the log's stream broke: {error}") from error
+        self._left -= len(piece)
+        return piece
+
+    async def close(self) -> None:
+        """See `LogStream`."""
+        await self._stack.aclose()
+
+
+_INTERESTING = frozenset({"start", "die", "destroy", "rename"})
+"""What changes more than we do ourselves: a creation is answered, a signal's effect is a death."""
+
+
+class DockerEvents:
+    """Docker's event stream, this node's objects only."""
+
+    def __init__(
+        self, stack: contextlib.AsyncExitStack, content: aiohttp.StreamReader, node: str
+    ) -> None:
+        self._stack = stack
+        self._content = content
+        self._node = node
+
+    async def get(self) -> EngineEvent:
+        """See `EventStream`."""
+        while True:
+            try:
+                line = await self._content.readline()
+            except (aiohttp.ClientError, OSError, ValueError) as error:
+                raise Unavailable(f"Docker's event stream broke: {error}") from error
+            if not line:
+                raise Unavailable("Docker's event stream ended")
+            found = json.loads(line)
+            action = found.get("Action", "")
+            actor = found.get("Actor", {})
+            if found.get("Type") == "image":
+                return EngineEvent("", action)
+            is_ours = actor.get("Attributes", {}).get(naming.NODE) == self._node
+            if is_ours and action in _INTERESTING:
+                return EngineEvent(actor["ID"], action)
+
+    async def close(self) -> None:
+        """See `EventStream`."""
+        await self._stack.aclose()
+
+
+@contextlib.asynccontextmanager
+async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
+    """A deadline, and our errors for aiodocker's."""
+    try:
+        async with asyncio.timeout(deadline_s):
+            yield
+    except aiodocker.DockerError as error:
+        raise _translation(error) from error
+    except TimeoutError as error:
+        raise UnknownResult(f"Docker did not answer within {deadline_s:.0f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unavailable(f"Docker does not answer: {error}") from error
+
+
+def _translation(error: aiodocker.DockerError) -> Exception:
+    text = str(error.message)
+    if error.status == 404:
+        return NotFound(text)
+    if error.status == 409:
+        return AlreadyExists(text)
+    if 400 <= error.status < 500:
+        return BadRequest(text)
+    if error.status == 0 and any(word in text for word in ("not found", "denied", "unauthorized")):
+        return NotFound(text)  # told in the middle of a pull's progress
+    return EngineFailure(text)

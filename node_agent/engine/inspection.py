@@ -1,0 +1,130 @@
+"""Docker's JSON to our values and back. Source: Docker Engine API 1.41."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from node_agent.core import naming
+from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Container, Sandbox, State
+from proto.meta import parse_time_ms
+
+CPU_SHARES_PER_CORE = 1024
+"""Source: Docker and Kubernetes alike (cgroup v1's cpu.shares)."""
+
+CPU_SHARES_MIN = 2
+"""Source: the kernel's own minimum, and the kubelet's for a container that asks for nothing."""
+
+
+def parse_state(text: str) -> State:
+    """Docker knows seven states; three of them differ for us."""
+    if text in ("running", "paused", "restarting"):
+        return State.RUNNING
+    return State.CREATED if text == "created" else State.EXITED
+
+
+def _time_ms(text: str) -> int:
+    """Docker's times have nanoseconds, which Python does not read; year 1 means never."""
+    if not text or text.startswith("0001-"):
+        return 0
+    seconds, _, rest = text.rstrip("Z").partition(".")
+    millis = int((rest[:3] or "0").ljust(3, "0"))
+    return parse_time_ms(f"{seconds}+00:00") + millis
+
+
+def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container | None:
+    """What ``GET /containers/{id}/json`` says; None when it is not this node's."""
+    labels = found["Config"]["Labels"] or {}
+    if labels.get(naming.NODE) != node:
+        return None
+    name = found["Name"].removeprefix("/")
+    state = found["State"]
+    if labels.get(naming.KIND) == naming.KIND_SANDBOX:
+        return Sandbox(
+            id=found["Id"],
+            name=name,
+            pod=naming.pod_of_sandbox(name),
+            state=parse_state(state["Status"]),
+            ip=_ip(found["NetworkSettings"]),
+            started_at_ms=_time_ms(state["StartedAt"]),
+        )
+    try:
+        return Container(
+            id=found["Id"],
+            name=name,
+            pod=PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID]),
+            container=labels[naming.CONTAINER],
+            attempt=int(labels[naming.ATTEMPT]),
+            backoff=int(labels.get(naming.BACKOFF, "0")),
+            spec_hash=labels.get(naming.SPEC_HASH, ""),
+            sandbox_id=found["HostConfig"]["NetworkMode"].removeprefix("container:"),
+            state=parse_state(state["Status"]),
+            image=found["Config"]["Image"],
+            image_id=found["Image"],
+            created_at_ms=_time_ms(found["Created"]),
+            started_at_ms=_time_ms(state["StartedAt"]),
+            finished_at_ms=_time_ms(state["FinishedAt"]),
+            exit_code=state["ExitCode"],
+            is_oom_killed=state["OOMKilled"],
+            is_tty=found["Config"]["Tty"],
+            error=state["Error"],
+            stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
+            grace_s=int(labels.get(naming.GRACE_S, "30")),
+        )
+    except (KeyError, ValueError):
+        return None  # somebody else used our label, in their own way: leave it alone
+
+
+def _ip(settings: Mapping[str, Any]) -> str:
+    networks = settings.get("Networks") or {}
+    return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
+
+
+def sandbox_config(config: SandboxConfig, image: str) -> dict[str, Any]:
+    """The body of ``POST /containers/create`` for a holder."""
+    ports = [(f"{p.container_port}/{p.protocol.lower()}", p) for p in config.ports]
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for name, port in ports:
+        binding = {"HostIp": port.host_ip, "HostPort": str(port.host_port)}
+        bindings.setdefault(name, []).append(binding)
+    return {
+        "Image": image,
+        "Hostname": config.hostname,
+        "Labels": dict(config.labels),
+        "ExposedPorts": {name: {} for name, _ in ports},
+        "HostConfig": {
+            "IpcMode": "shareable",
+            "NetworkMode": "host" if config.is_host_network else "default",
+            "PortBindings": bindings,
+            "CpuShares": CPU_SHARES_MIN,
+            "LogConfig": {"Type": "none"},
+        },
+    }
+
+
+def created_config(config: ContainerConfig) -> dict[str, Any]:
+    """The body of ``POST /containers/create`` for a pod's container."""
+    shares = config.cpu_request_milli * CPU_SHARES_PER_CORE // 1000
+    body: dict[str, Any] = {
+        "Image": config.image,
+        "Labels": dict(config.labels),
+        "Env": [f"{name}={value}" for name, value in config.env.items()],
+        "Tty": config.is_tty,
+        "OpenStdin": config.is_stdin_open,
+        "StdinOnce": config.is_stdin_once,
+        "WorkingDir": config.working_dir,
+        "HostConfig": {
+            "NetworkMode": f"container:{config.sandbox_id}",
+            "IpcMode": f"container:{config.sandbox_id}",
+            "CpuShares": max(CPU_SHARES_MIN, shares),
+            "NanoCpus": config.cpu_limit_milli * 1_000_000,
+            "Memory": config.memory_limit_bytes,
+            # The same again: no swap, as in Kubernetes; a limit of memory alone would double it.
+            "MemorySwap": config.memory_limit_bytes,
+        },
+    }
+    if config.entrypoint:
+        body["Entrypoint"] = list(config.entrypoint)
+    if config.command:
+        body["Cmd"] = list(config.command)
+    return body

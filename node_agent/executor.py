@@ -1,0 +1,359 @@
+"""Carries out a plan: one call to the engine an action, with no decision of its own.
+
+What an action did is looked at before its pod is planned for again. A failure is remembered (the
+plan spaces the tries), told as an event, and costs that action only: the next pass plans afresh.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import assert_never
+
+import structlog
+
+from node_agent.core import events, naming
+from node_agent.core.actions import (
+    Action,
+    ClaimSandbox,
+    CreateContainer,
+    CreateSandbox,
+    KillContainer,
+    Plan,
+    PullImage,
+    RemoveContainer,
+    RemoveSandbox,
+    SignalContainer,
+    StartContainer,
+    StartSandbox,
+    Wait,
+)
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import (
+    Container,
+    Failure,
+    Memory,
+    Pull,
+    Sandbox,
+    State,
+    claimed,
+    image_names,
+)
+from node_agent.engine import Engine
+from node_agent.observer import Observer
+from proto.errors import (
+    AlreadyExists,
+    LongshoreError,
+    NotFound,
+    Rejected,
+    Retryable,
+    Unavailable,
+    UnknownResult,
+)
+
+log = structlog.get_logger()
+
+PULLS_MAX = 4
+"""At once: a registry's line is shared anyway, and each pull unpacks on a core."""
+
+Tell = Callable[[PodKey, str, events.Told], None]
+"""Publishes an event about a pod's container (the pod, when it has no name)."""
+
+
+class Executor:
+    """The agent's hands."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer,
+        tell: Tell,
+        *,
+        clock: Callable[[], int],
+        on_done: Callable[[], None],
+        concurrency: int,
+    ) -> None:
+        """Idle until `carry_out`.
+
+        Args:
+            engine: What to act on.
+            observer: Told of what was done.
+            tell: Where events go.
+            clock: Epoch milliseconds.
+            on_done: Called whenever a pod may be planned for again.
+            concurrency: Creations, starts and removals at once.
+        """
+        self._engine = engine
+        self._observer = observer
+        self._tell = tell
+        self._clock = clock
+        self._on_done = on_done
+        self._gate = asyncio.Semaphore(concurrency)
+        self._pull_gate = asyncio.Semaphore(PULLS_MAX)
+        self._busy: set[str | None] = set()
+        self._signalled: dict[str, int] = {}
+        self._pulling: set[str] = set()
+        self._pulls: dict[str, Pull] = {}
+        self._failures: dict[tuple[str, str], Failure] = {}
+        self._worked_at_ms = 0
+        self._waits: dict[tuple[str, str], Wait] = {}
+
+    @property
+    def waits(self) -> Mapping[tuple[str, str], Wait]:
+        """By pod uid and container: why nothing is done about it for now."""
+        return self._waits
+
+    def is_busy(self, uid: str) -> bool:
+        """Whether an action runs for the pod."""
+        return uid in self._busy
+
+    def memory(self, accepted_at_ms: Mapping[str, int]) -> Memory:
+        """What the plan should know of what was done."""
+        return Memory(
+            accepted_at_ms=dict(accepted_at_ms),
+            busy=frozenset(self._busy),
+            signalled_at_ms=dict(self._signalled),
+            pulling=frozenset(self._pulling),
+            pulls=dict(self._pulls),
+            failures=dict(self._failures),
+            worked_at_ms=self._worked_at_ms,
+        )
+
+    def forget(self, *, uids: Collection[str], images: Collection[str]) -> None:
+        """Keep in mind only what concerns these pods and images, and containers that exist."""
+        self._failures = {k: v for k, v in self._failures.items() if not k[0] or k[0] in uids}
+        self._pulls = {k: v for k, v in self._pulls.items() if k in images}
+        containers = self._observer.containers
+        self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
+
+    def carry_out(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
+        """Begin all of it; pods side by side, and the actions of one pod too."""
+        self._note_waits(plan.waits)
+        by_pod: dict[str | None, list[Action]] = {}
+        for action in plan.actions:
+            if isinstance(action, PullImage):
+                self._pulling.add(action.image)
+                tasks.create_task(self._pull(action))
+            else:
+                by_pod.setdefault(action.pod.uid if action.pod else None, []).append(action)
+        for uid, actions in by_pod.items():
+            self._busy.add(uid)
+            tasks.create_task(self._work_on(uid, actions))
+
+    def _note_waits(self, waits: Iterable[Wait]) -> None:
+        """Tell of each wait once; those of busy pods are not planned, so they stay."""
+        noted = {key: wait for key, wait in self._waits.items() if key[0] in self._busy}
+        for wait in waits:
+            key = (wait.pod.uid, wait.container)
+            if self._waits.get(key) != wait and wait.reason in _TOLD_WAITS:
+                told = events.backing_off(wait.reason, wait.message)
+                self._tell(wait.pod, wait.container, told)
+            noted[key] = wait
+        self._waits = noted
+
+    async def _work_on(self, uid: str | None, actions: list[Action]) -> None:
+        try:
+            if len(actions) == 1:
+                await self._attempt(actions[0])
+            else:
+                async with asyncio.TaskGroup() as tasks:
+                    for action in actions:
+                        tasks.create_task(self._attempt(action))
+        finally:
+            self._busy.discard(uid)
+            if uid is not None:
+                self._worked_at_ms = self._clock()
+            self._on_done()
+
+    async def _attempt(self, action: Action) -> None:
+        """Perform it, or take note that it failed."""
+        try:
+            await self._perform(action)
+        except (Unavailable, UnknownResult, AlreadyExists) as error:
+            log.info("action.unsettled", action=type(action).__name__, error=str(error))
+            self._observer.doubt()
+            self._remember_failure(action, str(error))
+        except (Retryable, Rejected) as error:
+            log.info("action.failed", action=type(action).__name__, error=str(error))
+            self._tell_failure(action, str(error))
+            self._remember_failure(action, str(error))
+
+    def _remember_failure(self, action: Action, error: str) -> None:
+        match action:
+            case CreateContainer() | StartContainer():
+                key, reason = (action.pod.uid, action.container), "CreateContainerError"
+            case CreateSandbox() | StartSandbox() | ClaimSandbox():
+                key = (action.pod.uid if action.pod else "", "")
+                reason = "ContainerCreating"
+            case _:
+                return  # endings are tried again until they succeed
+        count = self._failures[key].count + 1 if key in self._failures else 1
+        self._failures[key] = Failure(reason, error, count, self._clock())
+
+    def _tell_failure(self, action: Action, error: str) -> None:
+        match action:
+            case CreateContainer() | StartContainer():
+                self._tell(action.pod, action.container, events.failed(error))
+            case CreateSandbox(pod=PodKey() as pod) | StartSandbox(pod=PodKey() as pod):
+                self._tell(pod, "", events.sandbox_failed(error))
+            case _:
+                pass
+
+    async def _perform(self, action: Action) -> None:
+        match action:
+            case ClaimSandbox():
+                await self._claim(action)
+            case CreateSandbox():
+                await self._create_sandbox(action)
+            case StartSandbox():
+                async with self._gate:
+                    await self._start_sandbox(action.pod, action.sandbox_id)
+            case RemoveSandbox():
+                if action.pod and action.cause == "it has died":
+                    self._tell(action.pod, "", events.sandbox_changed())
+                await self._remove(action.sandbox_id)
+            case CreateContainer():
+                await self._create_container(action)
+            case StartContainer():
+                await self._start_container(action)
+            case SignalContainer():
+                self._tell(
+                    action.pod, action.container, events.killing(action.container, action.cause)
+                )
+                self._signalled[action.container_id] = self._clock()
+                await self._signal(action.container_id, action.signal)
+            case KillContainer():
+                await self._signal(action.container_id, "SIGKILL")
+                await self._observer.look(action.container_id)
+            case RemoveContainer():
+                await self._remove(action.container_id)
+            case PullImage():
+                raise AssertionError("pulls hold up no pod: see carry_out")
+            case _:
+                assert_never(action)
+
+    async def _claim(self, action: ClaimSandbox) -> None:
+        known = self._observer.sandboxes.get(action.sandbox_id)
+        if known is None:
+            return
+        # At once, so that the next pass does not give it to another pod.
+        self._observer.put(claimed(known, action.name, action.pod))
+        try:
+            await self._engine.rename(action.sandbox_id, action.name)
+        except LongshoreError:
+            await self._observer.look(action.sandbox_id)
+            raise
+
+    async def _create_sandbox(self, action: CreateSandbox) -> None:
+        """Made and started in one go: a holder that does not run is of no use to anyone."""
+        async with self._gate:
+            id = await self._engine.create_sandbox(action.config)
+            made = Sandbox(id=id, name=action.config.name, pod=action.pod, state=State.CREATED)
+            self._observer.put(made)
+            await self._start_sandbox(action.pod, id)
+
+    async def _start_sandbox(self, pod: PodKey | None, id: str) -> None:
+        self._observer.hushed.add(id)
+        try:
+            await self._engine.start(id)
+        finally:
+            self._observer.hushed.discard(id)
+            await self._observer.look(id)
+        self._failures.pop((pod.uid if pod else "", ""), None)
+
+    async def _create_container(self, action: CreateContainer) -> None:
+        config = action.config
+        try:
+            async with self._gate:
+                id = await self._engine.create_container(config)
+        except NotFound:
+            self._observer.doubt()  # the image or the sandbox went meanwhile
+            raise
+        self._observer.put(
+            Container(
+                id=id,
+                name=config.name,
+                pod=action.pod,
+                container=action.container,
+                attempt=int(config.labels[naming.ATTEMPT]),
+                backoff=int(config.labels[naming.BACKOFF]),
+                spec_hash=config.labels[naming.SPEC_HASH],
+                sandbox_id=config.sandbox_id,
+                state=State.CREATED,
+                image=config.image,
+                created_at_ms=self._clock(),
+            )
+        )
+        pull = self._pulls.get(config.image)
+        if pull is None or not pull.done_at_ms:
+            self._tell(action.pod, action.container, events.present(config.image))
+        self._tell(action.pod, action.container, events.created(action.container))
+
+    async def _start_container(self, action: StartContainer) -> None:
+        id = action.container_id
+        self._observer.hushed.add(id)
+        try:
+            async with self._gate:
+                await self._engine.start(id, hostname=action.hostname)
+        except Rejected as error:
+            found = await self._observer.look(id)
+            if isinstance(found, Container) and found.has_ended:
+                # Docker keeps the reason with the container: it is restarted like any that ended.
+                self._tell_failure(action, str(error))
+                log.info("container.unstartable", container=found.name, error=str(error))
+                return
+            raise
+        finally:
+            self._observer.hushed.discard(id)
+        await self._observer.look(id)
+        self._failures.pop((action.pod.uid, action.container), None)
+        self._tell(action.pod, action.container, events.started(action.container))
+        log.info("container.started", pod=action.pod.name, container=action.container)
+
+    async def _signal(self, id: str, signal: str) -> None:
+        try:
+            await self._engine.signal(id, signal)
+        except NotFound:
+            await self._observer.look(id)
+
+    async def _remove(self, id: str) -> None:
+        async with self._gate:
+            await self._engine.remove(id)
+        await self._observer.look(id)
+
+    async def _pull(self, action: PullImage) -> None:
+        """For everybody who waits for it, on nobody's path."""
+        image, began_ms = action.image, self._clock()
+        try:
+            async with self._pull_gate:
+                for pod, container in action.wanted_by:
+                    self._tell(pod, container, events.pulling(image))
+                self._pulls[image] = Pull(await self._fetch(action, began_ms))
+                await self._observer.look_at_images()
+        except (Retryable, Rejected) as error:
+            log.info("image.unavailable", image=image, error=str(error))
+            known = self._pulls.get(image, Pull())
+            count = known.failure.count + 1 if known.failure else 1
+            failure = Failure("ErrImagePull", str(error), count, self._clock())
+            self._pulls[image] = Pull(known.done_at_ms, failure)
+            for pod, container in action.wanted_by:
+                self._tell(pod, container, events.pull_failed(image, str(error)))
+        finally:
+            self._pulling.discard(image)
+            self._on_done()
+
+    async def _fetch(self, action: PullImage, began_ms: int) -> int:
+        """Since when the image is as the registry has it, or as good as can be had."""
+        image = action.image
+        try:
+            await self._engine.pull(image)
+        except Retryable as error:
+            if not self._observer.image_names.intersection(image_names(image)):
+                raise
+            told = events.fell_back(image, str(error))
+        else:
+            told = events.pulled(image, self._clock() - began_ms)
+        for pod, container in action.wanted_by:
+            self._tell(pod, container, told)
+        return self._clock()
+
+
+_TOLD_WAITS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImageNeverPull")

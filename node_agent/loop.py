@@ -1,0 +1,378 @@
+"""The agent: wake → observe → plan → act → report, and beside it heartbeats that wait for nobody.
+
+Everything that happens (an assignment, an engine's event, the end of an action, a time that has
+come) only rings the bell; the loop then plans from what is. The newest assignment is kept on disk
+before it is acted on, so an agent that starts needs neither control plane nor bus: it adopts what
+runs by its labels, and what is as it should be stays untouched.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import TypeVar
+
+import structlog
+from msgspec import Struct
+
+from node_agent import report
+from node_agent.core import logs
+from node_agent.core.events import Told, field_path
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Container, Observed, PodView, by_pod
+from node_agent.core.reconcile import Host, plan
+from node_agent.engine import Engine
+from node_agent.executor import Executor
+from node_agent.host import Disk, Prober
+from node_agent.observer import Observer
+from node_agent.settings import Settings
+from node_agent.streams import LogServer
+from proto import codec, subjects
+from proto.bus import Bus, Envelope
+from proto.errors import BadRequest, LongshoreError, Unavailable
+from proto.messages import (
+    AssignedPod,
+    Assignment,
+    Heartbeat,
+    LogRequest,
+    NodeEvent,
+    NodeFacts,
+    NodeReport,
+    PodReport,
+    ProbeReply,
+    ProbeRequest,
+    ReportRequest,
+    StreamFailed,
+)
+
+log = structlog.get_logger()
+
+LOOK_AGAIN_MS_MAX = 15_000
+"""The clock may be set while the loop sleeps: it looks again at least this often."""
+
+EVENTS_MAX = 1024
+"""Events waiting for the bus; they are at most once anyway."""
+
+PROBES_MAX = 64
+"""Questions about other hosts answered at once; each ends within a quarter of a second."""
+
+
+T = TypeVar("T")
+
+
+class Kept(Struct, frozen=True):
+    """What the agent remembers on disk.
+
+    Attributes:
+        accepted_at_ms: By pod uid: when it was first assigned, epoch milliseconds.
+    """
+
+    assignment: Assignment
+    accepted_at_ms: dict[str, int] = {}
+
+
+class Agent:
+    """One node's agent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        bus: Bus,
+        engine: Engine,
+        disk: Disk,
+        prober: Prober,
+        clock: Callable[[], int],
+        rng: random.Random,
+    ) -> None:
+        """Does nothing before `run`.
+
+        Args:
+            settings: With `node_name` and `internal_ip` filled in.
+            bus: To the control plane; may be away.
+            engine: What runs the containers; may be away.
+            disk: Where the last assignment is kept.
+            prober: Knocks at other hosts.
+            clock: Epoch milliseconds.
+            rng: Spreads what many agents would do at once.
+        """
+        self._settings = settings
+        self._node = settings.node_name
+        self._bus = bus
+        self._disk = disk
+        self._prober = prober
+        self._clock = clock
+        self._rng = rng
+        self._host = Host(self._node, settings.internal_ip, settings.sandbox_pool)
+        self._bell = asyncio.Event()
+        self._report_bell = asyncio.Event()
+        self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
+        self._observer = Observer(engine, self._bell.set, resync_s=settings.resync_s)
+        self._executor = Executor(
+            engine,
+            self._observer,
+            self._tell,
+            clock=clock,
+            on_done=self._bell.set,
+            concurrency=settings.engine_concurrency,
+        )
+        self._log_server = LogServer(bus, engine, self._node, self._find_log)
+        self.rejected = 0
+        """Messages that could not be understood."""
+        self._incarnation = clock()
+        self._assignment: Assignment | None = None
+        self._accepted_at_ms: dict[str, int] = {}
+        self._desired: dict[str, AssignedPod] = {}
+        self._report_version = 0
+        self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
+        await self._remember()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._observer.run())
+            tasks.create_task(self._reconcile(tasks))
+            tasks.create_task(self._beat())
+            tasks.create_task(self._report())
+            tasks.create_task(self._publish_events())
+            tasks.create_task(self._accept_assignments())
+            tasks.create_task(self._answer_report_requests())
+            tasks.create_task(self._answer_probes())
+            tasks.create_task(self._log_server.run())
+
+    async def say_goodbye(self) -> None:
+        """Tell the control plane that the agent leaves on purpose, its containers staying."""
+        farewell = codec.encode(self._new_report(is_leaving=True))
+        with contextlib.suppress(LongshoreError):
+            await self._bus.publish(subjects.report(self._node), farewell)
+
+    def report_soon(self) -> None:
+        """Send the whole report again: somebody may have missed it."""
+        self._reported = None
+        self._report_bell.set()
+
+    # --------------------------------------------------------- what to run
+
+    async def _remember(self) -> None:
+        content = await self._disk.load()
+        if content is None:
+            return
+        try:
+            kept = codec.decode(content, Kept)
+        except BadRequest as error:
+            log.warning("assignment.unreadable", error=str(error))
+            return
+        self._adopt(kept)
+        log.info("assignment.remembered", pods=len(self._desired), epoch=kept.assignment.epoch)
+
+    def _adopt(self, kept: Kept) -> None:
+        self._assignment = kept.assignment
+        self._accepted_at_ms = kept.accepted_at_ms
+        self._desired = {pod.uid: pod for pod in kept.assignment.pods}
+        self._executor.forget(
+            uids=self._desired.keys(),
+            images={c.image for pod in kept.assignment.pods for c in pod.spec.containers},
+        )
+        self._bell.set()
+        self._report_bell.set()
+
+    async def _accept_assignments(self) -> None:
+        subscription = await self._bus.subscribe(subjects.assignment(self._node))
+        while True:
+            envelope = await subscription.get()
+            assignment = self._decoded(envelope, Assignment)
+            if assignment is not None and self._is_news(assignment):
+                await self._accept(assignment)
+
+    def _is_news(self, new: Assignment) -> bool:
+        if new.node != self._node:
+            log.warning("assignment.misdirected", node=new.node)
+            return False
+        held = self._assignment
+        if held is None or (new.epoch, new.generation) > (held.epoch, held.generation):
+            return True
+        if (new.epoch, new.generation) < (held.epoch, held.generation):
+            log.info("assignment.stale", epoch=new.epoch, generation=new.generation)
+        return False
+
+    async def _accept(self, assignment: Assignment) -> None:
+        """Keep it, then follow it: an agent that crashes must not wake up with an older one."""
+        now_ms = self._clock()
+        accepted = {pod.uid: self._accepted_at_ms.get(pod.uid, now_ms) for pod in assignment.pods}
+        kept = Kept(assignment, accepted)
+        try:
+            await self._disk.save(codec.encode(kept))
+        except OSError as error:
+            log.error("assignment.unsaved", error=str(error))  # noqa: TRY400
+        self._adopt(kept)
+        log.debug("assignment.accepted", generation=assignment.generation)
+
+    # ------------------------------------------------------ observe, plan, act
+
+    async def _reconcile(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            self._bell.clear()
+            wait_ms = LOOK_AGAIN_MS_MAX
+            if self._observer.has_looked and not self._observer.error:
+                now_ms = self._clock()
+                steps = plan(self._desired, self._observed(), self._host, now_ms)
+                self._executor.carry_out(steps, tasks)
+                if steps.wake_at_ms is not None:
+                    wait_ms = min(wait_ms, max(1, steps.wake_at_ms - now_ms))
+            self._report_bell.set()
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    await self._bell.wait()
+            except TimeoutError:
+                pass
+
+    def _observed(self) -> Observed:
+        """Everything; without any assignment yet, nothing but the pool, so that pods stay."""
+        found = self._observer
+        is_told = self._assignment is not None
+        return Observed(
+            sandboxes=tuple(s for s in found.sandboxes.values() if is_told or s.pod is None),
+            containers=tuple(found.containers.values()) if is_told else (),
+            images=found.image_names,
+            memory=self._executor.memory(self._accepted_at_ms),
+        )
+
+    # ---------------------------------------------------------------- report
+
+    async def _report(self) -> None:
+        """On every change, gathered for some milliseconds."""
+        subject = subjects.report(self._node)
+        while True:
+            await self._report_bell.wait()
+            await asyncio.sleep(self._settings.report_ms / 1000)
+            self._report_bell.clear()
+            if not (self._observer.has_looked or self._observer.error):
+                continue
+            held = self._assignment
+            fence = (held.epoch, held.generation) if held else (0, 0)
+            content = (self._facts(), self._pod_reports(), *fence)
+            if content == self._reported:
+                continue
+            self._reported = content
+            self._report_version += 1
+            try:
+                await self._bus.publish(subject, codec.encode(self._new_report()))
+            except Unavailable as error:
+                # The next heartbeat that gets through tells which version was missed.
+                log.info("report.unsent", error=str(error))
+
+    def _new_report(self, *, is_leaving: bool = False) -> NodeReport:
+        held = self._assignment
+        return NodeReport(
+            node=self._node,
+            incarnation=self._incarnation,
+            version=self._report_version + (1 if is_leaving else 0),
+            epoch=held.epoch if held else 0,
+            generation=held.generation if held else 0,
+            facts=self._facts(),
+            pods=self._pod_reports(),
+            is_leaving=is_leaving,
+        )
+
+    def _facts(self) -> NodeFacts:
+        return report.node_facts(
+            self._settings, self._observer.info, self._observer.images, self._observer.error
+        )
+
+    def _pod_reports(self) -> tuple[PodReport, ...]:
+        """Every assigned pod; none before the engine was looked at: nothing is known of them."""
+        if not self._observer.has_looked:
+            return ()
+        views = by_pod(self._observed())
+        return tuple(
+            report.pod_report(
+                pod,
+                report.view_of(pod, views),
+                self._executor.waits,
+                host_ip=self._settings.internal_ip,
+                accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
+                is_busy=self._executor.is_busy(pod.uid),
+            )
+            for pod in self._desired.values()
+        )
+
+    async def _beat(self) -> None:
+        """Alive, whatever the engine does. The first beat of many agents is spread."""
+        period_s = self._settings.heartbeat_ms / 1000
+        subject = subjects.heartbeat(self._node)
+        loop = asyncio.get_running_loop()
+        next_s = loop.time() + self._rng.uniform(0, period_s)
+        while True:
+            held = self._assignment
+            beat = Heartbeat(
+                node=self._node,
+                incarnation=self._incarnation,
+                epoch=held.epoch if held else 0,
+                generation=held.generation if held else 0,
+                report_version=self._report_version,
+            )
+            with contextlib.suppress(Unavailable):
+                await self._bus.publish(subject, codec.encode(beat))
+            await asyncio.sleep(max(0.0, next_s - loop.time()))
+            next_s = max(next_s + period_s, loop.time())
+
+    def _tell(self, pod: PodKey, container: str, told: Told) -> None:
+        event = NodeEvent(
+            node=self._node,
+            namespace=pod.namespace,
+            pod=pod.name,
+            pod_uid=pod.uid,
+            type=told.type,
+            reason=told.reason,
+            message=told.message,
+            at_ms=self._clock(),
+            field_path=field_path(container),
+        )
+        with contextlib.suppress(asyncio.QueueFull):
+            self._events.put_nowait(event)
+
+    async def _publish_events(self) -> None:
+        subject = subjects.node_event(self._node)
+        while True:
+            event = await self._events.get()
+            with contextlib.suppress(Unavailable):
+                await self._bus.publish(subject, codec.encode(event))
+
+    # --------------------------------------------------------------- answers
+
+    async def _answer_report_requests(self) -> None:
+        subscription = await self._bus.subscribe(subjects.report_request(self._node))
+        while True:
+            envelope = await subscription.get()
+            if self._decoded(envelope, ReportRequest) is not None:
+                self.report_soon()
+
+    async def _answer_probes(self) -> None:
+        subscription = await self._bus.subscribe(subjects.probe(self._node))
+        gate = asyncio.Semaphore(PROBES_MAX)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                envelope = await subscription.get()
+                request = self._decoded(envelope, ProbeRequest)
+                if request is not None and envelope.reply:
+                    await gate.acquire()
+                    task = tasks.create_task(self._probe(request, envelope.reply))
+                    task.add_done_callback(lambda _: gate.release())
+
+    async def _probe(self, request: ProbeRequest, reply_to: str) -> None:
+        is_reachable = await self._prober.is_reachable(request.address)
+        reply = ProbeReply(node=request.node, by=self._node, is_reachable=is_reachable)
+        with contextlib.suppress(Unavailable):
+            await self._bus.publish(reply_to, codec.encode(reply))
+
+    def _find_log(self, request: LogRequest) -> Container | StreamFailed:
+        pod = self._desired.get(request.pod_uid)
+        view = report.view_of(pod, by_pod(self._observed())) if pod else PodView()
+        return logs.find(request, pod, view, self._executor.waits)
+
+    def _decoded(self, envelope: Envelope, type_: type[T]) -> T | None:
+        try:
+            return codec.decode(envelope.payload, type_)
+        except BadRequest as error:
+            self.rejected += 1
+            log.warning("message.rejected", subject=envelope.subject, error=str(error))
+            return None

@@ -1,0 +1,189 @@
+"""What there is, kept up to date by the engine's events.
+
+An event says which object to look at again. A full look comes first, after the event stream broke,
+and every so often as the safety net; between those only what changed is inspected.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from node_agent.core.observed import Container, Sandbox
+from node_agent.engine import Engine, EngineInfo, EventStream, Image
+from proto.errors import LongshoreError, Retryable
+
+log = structlog.get_logger()
+
+RECONNECT_MIN_S = 0.2
+RECONNECT_MAX_S = 5.0
+"""Docker takes about a second to come back; five bound the blindness after a long outage."""
+
+INSPECTIONS_MAX = 8
+"""At once, when everything is looked at: more only queue in dockerd (measured on two cores)."""
+
+
+class Observer:
+    """The node's containers, holders and images, as last seen."""
+
+    def __init__(self, engine: Engine, on_change: Callable[[], None], *, resync_s: float) -> None:
+        """Knows nothing before `run`.
+
+        Args:
+            engine: What to look at.
+            on_change: Called whenever something differs from before.
+            resync_s: Seconds between full looks while all is well.
+        """
+        self._engine = engine
+        self._on_change = on_change
+        self._resync_s = resync_s
+        self._touched: dict[str, int] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._doubt = asyncio.Event()
+        self.sandboxes: dict[str, Sandbox] = {}
+        self.containers: dict[str, Container] = {}
+        self.images: tuple[Image, ...] = ()
+        self.image_names: frozenset[str] = frozenset()
+        self.info: EngineInfo | None = None
+        self.hushed: set[str] = set()
+        """Objects whose next look is promised by whoever works on them."""
+        self.error = ""
+        """Why the engine does not answer; empty while it does."""
+        self.has_looked = False
+        """Whether everything was seen at least once."""
+
+    async def run(self) -> None:
+        """Watch until cancelled; an engine that is away is waited for."""
+        delay_s = RECONNECT_MIN_S
+        while True:
+            try:
+                await self._watch()
+            except Retryable as error:
+                if not self.error:
+                    log.warning("engine.lost", error=str(error))
+                else:
+                    delay_s = min(delay_s * 2, RECONNECT_MAX_S)
+                self.error = str(error)
+                self._on_change()
+            await asyncio.sleep(delay_s)
+            if not self.error:
+                delay_s = RECONNECT_MIN_S
+
+    async def _watch(self) -> None:
+        """Look at everything, then at what changes. Ends by an error."""
+        self._doubt.clear()
+        events = await self._engine.events()  # first, so that nothing falls between
+        try:
+            self.info = await self._engine.info()
+            await self._look_at_all(is_thorough=True)
+            if self.error or not self.has_looked:
+                log.info("engine.connected", version=self.info.version)
+            self.error, self.has_looked = "", True
+            self._on_change()
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._follow(events, tasks))
+                    tasks.create_task(self._resync())
+            except BaseExceptionGroup as group:
+                raise _first(group) from group
+        finally:
+            with contextlib.suppress(LongshoreError):
+                await events.close()
+
+    async def _follow(self, events: EventStream, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            event = await events.get()
+            if not event.id:
+                tasks.create_task(self.look_at_images())
+            elif event.id not in self.hushed or event.action == "die":
+                tasks.create_task(self.look(event.id))
+
+    async def _resync(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._resync_s):
+                    await self._doubt.wait()
+            except TimeoutError:
+                pass
+            is_thorough = self._doubt.is_set()
+            self._doubt.clear()
+            await self._look_at_all(is_thorough=is_thorough)
+
+    def doubt(self) -> None:
+        """Something may have happened that no event tells: look at everything soon."""
+        self._doubt.set()
+
+    def put(self, found: Sandbox | Container) -> None:
+        """What whoever made or changed it knows of it."""
+        self._touched[found.id] = self._touched.get(found.id, 0) + 1
+        self._set(found.id, found)
+
+    async def look(self, id: str) -> Sandbox | Container | None:
+        """Look at one object again. What is known afterwards is no older than the call."""
+        async with self._locks.setdefault(id, asyncio.Lock()):
+            while True:
+                touched = self._touched.get(id, 0)
+                found = await self._engine.inspect(id)
+                if self._touched.get(id, 0) == touched:  # else somebody knows better meanwhile
+                    self._set(id, found)
+                    return found
+
+    def _set(self, id: str, found: Sandbox | Container | None) -> None:
+        before = self.sandboxes.get(id) or self.containers.get(id)
+        if found is None:
+            self.sandboxes.pop(id, None)
+            self.containers.pop(id, None)
+            self._touched.pop(id, None)
+            self._locks.pop(id, None)
+        elif isinstance(found, Sandbox):
+            self.sandboxes[id] = found
+        else:
+            self.containers[id] = found
+        if found != before:
+            self._on_change()
+
+    async def look_at_images(self) -> None:
+        """All images; cheap, and there are no events precise enough to do with less."""
+        images = tuple(sorted(await self._engine.images(), key=lambda image: image.id))
+        if images != self.images:
+            self.images = images
+            self.image_names = frozenset(name for image in images for name in image.names)
+            self._on_change()
+
+    async def _look_at_all(self, *, is_thorough: bool) -> None:
+        """Everything that differs from what is known; simply everything when thorough."""
+        known: dict[str, Sandbox | Container] = {**self.sandboxes, **self.containers}
+        listed = {item.id: item for item in await self._engine.list()}
+        for id in known.keys() - listed.keys():
+            self._set(id, None)
+        await self._look_at_each(
+            id
+            for id, item in listed.items()
+            if is_thorough
+            or id not in known
+            or (known[id].state, known[id].name) != (item.state, item.name)
+        )
+        await self.look_at_images()
+
+    async def _look_at_each(self, ids: Iterable[str]) -> None:
+        gate = asyncio.Semaphore(INSPECTIONS_MAX)
+
+        async def look(id: str) -> None:
+            async with gate:
+                await self.look(id)
+
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for id in ids:
+                    tasks.create_task(look(id))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error that a group stands for: the reason it ended."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

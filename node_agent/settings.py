@@ -1,0 +1,47 @@
+"""What can be told to an agent. `docs` describe each setting for ``--help`` and the TOML file."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
+
+
+class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a node agent. Flags win over the environment, that over the file."""
+
+    node_name: Annotated[str, _doc("name of this node (default: the host's name)")] = ""
+    nats: Annotated[str, _doc("URL of NATS; several separated by commas")] = "nats://127.0.0.1:4222"
+    docker: Annotated[str, _doc("URL of the Docker engine")] = "unix:///var/run/docker.sock"
+    state_dir: Annotated[str, _doc("where the last assignment is kept")] = (
+        "/var/lib/longshore-agent"
+    )
+    internal_ip: Annotated[str, _doc("address of this node (default: that of its first route)")] = (
+        ""
+    )
+    probe_address: Annotated[
+        str,
+        _doc("where other nodes try whether this host lives (default: the internal IP, port 9)"),
+    ] = ""
+    simulate_host_loss: Annotated[
+        bool, _doc("count the agent's silence as the loss of its host, even while the host lives")
+    ] = False
+    heartbeat_ms: Annotated[int, Meta(ge=10), _doc("milliseconds between heartbeats")] = 250
+    report_ms: Annotated[
+        int, Meta(ge=0), _doc("milliseconds that changes are gathered for a report")
+    ] = 15
+    resync_s: Annotated[float, Meta(gt=0), _doc("seconds between full looks at Docker")] = 15.0
+    sandbox_pool: Annotated[int, Meta(ge=0), _doc("pod sandboxes kept ready")] = 8
+    engine_concurrency: Annotated[int, Meta(ge=1), _doc("Docker operations at once")] = 6
+    max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
+    cpu: Annotated[str, _doc("CPU capacity as a quantity (default: all of the host's)")] = ""
+    memory: Annotated[str, _doc("memory capacity as a quantity (default: all of the host's)")] = ""
+    labels: Annotated[dict[str, str], _doc("labels of this node, key=value")] = {}
+    log_format: Annotated[str, Meta(pattern="^(console|json)$"), _doc("console or json")] = (
+        "console"
+    )
+    log_level: Annotated[
+        str, Meta(pattern="^(debug|info|warning|error)$"), _doc("debug, info, warning or error")
+    ] = "info"
