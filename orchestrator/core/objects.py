@@ -160,7 +160,7 @@ def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
         return replace(old, spec=spec)
     if subresource == "binding":
         spec = replace(cast("Any", old).spec, node_name=cast("Any", new).spec.node_name)
-        return cast("R", replace(old, spec=spec, status=cast("Any", new).status))
+        return replace(old, spec=spec, status=cast("Any", new).status)
     if subresource == "finalize":
         return replace(old, spec=cast("Any", new).spec)
     meta = replace(

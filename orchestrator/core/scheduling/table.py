@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from orchestrator.core.scheduling import signature
 from orchestrator.core.scheduling.signature import Port
-from proto.kinds.node import NOT_READY_TAINT, UNSCHEDULABLE_TAINT, Node, Taint, allocatable
+from proto.kinds.node import (
+    NOT_READY_TAINT,
+    UNREACHABLE_TAINT,
+    UNSCHEDULABLE_TAINT,
+    Node,
+    Taint,
+    allocatable,
+)
 from proto.kinds.pod import Pod, is_terminated
 from proto.meta import is_true
 
@@ -252,7 +259,10 @@ def effective_taints(node: Node) -> tuple[Taint, ...]:
     keys = {taint.key for taint in taints}
     if node.spec.unschedulable and UNSCHEDULABLE_TAINT not in keys:
         taints.append(Taint(key=UNSCHEDULABLE_TAINT, effect="NoSchedule"))
-    if not is_true(node.status.conditions, "Ready") and not keys & {NOT_READY_TAINT}:
+    if not is_true(node.status.conditions, "Ready") and not keys & {
+        NOT_READY_TAINT,
+        UNREACHABLE_TAINT,
+    }:
         taints.append(Taint(key=NOT_READY_TAINT, effect="NoSchedule"))
     return tuple(taints)
 

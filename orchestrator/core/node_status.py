@@ -1,0 +1,222 @@
+"""What a verdict on a node changes: the Node object, and the pods of a lost node.
+
+Conditions and taints are Kubernetes' (pkg/controller/nodelifecycle); reasons that Kubernetes does
+not tell apart have names of their own.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from orchestrator.core.availability import earliest
+from orchestrator.core.decisions import Decision, Emit, Plan, Remove, Update, UpdateStatus
+from orchestrator.core.node_lifecycle import Memory, State, Verdict
+from proto.kinds.node import NODES, NOT_READY_TAINT, UNREACHABLE_TAINT, Node, Taint
+from proto.kinds.pod import PODS, Pod, Toleration, is_terminated, tolerates
+from proto.meta import (
+    Condition,
+    condition,
+    format_time,
+    is_true,
+    parse_time_ms,
+    with_condition,
+)
+
+LOST_REASON = "HostUnreachable"
+
+_READY_CONDITION = {
+    State.READY: ("True", "AgentReady", "The agent and its Docker engine answer."),
+    State.SILENT: ("Unknown", "NodeStatusUnknown", "The agent stopped sending heartbeats."),
+    State.AGENT_DOWN: (
+        "Unknown",
+        "AgentDown",
+        "The agent is silent but its host answers: its containers stay.",
+    ),
+    State.ENGINE_DOWN: ("False", "EngineDown", "Docker does not answer: {detail}"),
+    State.LEAVING: (
+        "Unknown",
+        "AgentStopped",
+        "The agent was stopped on purpose: its containers stay.",
+    ),
+    State.LOST: (
+        "Unknown",
+        LOST_REASON,
+        "The host is silent and nobody reaches it: its pods move elsewhere.",
+    ),
+}
+"""State to status, reason and message of the Ready condition."""
+
+_TAINTS = {
+    State.READY: (),
+    State.SILENT: ((UNREACHABLE_TAINT, "NoSchedule"),),
+    State.AGENT_DOWN: ((UNREACHABLE_TAINT, "NoSchedule"),),
+    State.ENGINE_DOWN: ((NOT_READY_TAINT, "NoSchedule"),),
+    State.LEAVING: ((UNREACHABLE_TAINT, "NoSchedule"),),
+    State.LOST: ((UNREACHABLE_TAINT, "NoSchedule"), (UNREACHABLE_TAINT, "NoExecute")),
+}
+
+
+def remembered(nodes: Iterable[Node], started_ms: int) -> Memory:
+    """What a new leader starts judging with: nobody heard yet, the written losses known.
+
+    Args:
+        nodes: All of them.
+        started_ms: When it began to lead, on the clock that judges.
+    """
+    return Memory(started_ms, lost=frozenset(n.metadata.name for n in nodes if is_lost(n)))
+
+
+def is_lost(node: Node) -> bool:
+    """Whether the node is written down as lost."""
+    ready = condition(node.status.conditions, "Ready")
+    return ready is not None and ready.reason == LOST_REASON
+
+
+def plan(node: Node, verdict: Verdict, now_ms: int) -> Plan:
+    """Write a verdict down: the condition first, the taints in the next pass.
+
+    Args:
+        node: As it is.
+        verdict: On it.
+        now_ms: Epoch milliseconds.
+    """
+    state = verdict.state
+    if state is State.UNHEARD or (state is State.SILENT and is_lost(node)):
+        return Plan()  # nothing was learnt that what is written does not say already
+    old = condition(node.status.conditions, "Ready")
+    new = _ready_condition(verdict, now_ms)
+    if old is None or (old.status, old.reason, old.message) != (
+        new.status,
+        new.reason,
+        new.message,
+    ):
+        conditions = with_condition(node.status.conditions, new)
+        status = replace(node.status, conditions=conditions)
+        written = UpdateStatus(NODES, replace(node, status=status), f"it is {new.reason}")
+        return Plan((written, *_told(node, old, new)))
+    taints = _tainted(node, state, now_ms)
+    if taints != node.spec.taints:
+        changed = replace(node, spec=replace(node.spec, taints=taints))
+        return Plan((Update(NODES, changed, f"taints of a node that is {new.reason}"),))
+    return Plan()
+
+
+def _ready_condition(verdict: Verdict, now_ms: int) -> Condition:
+    status, reason, message = _READY_CONDITION[verdict.state]
+    now = format_time(now_ms)
+    return Condition(
+        type="Ready",
+        status=status,
+        reason=reason,
+        message=message.replace("{detail}", verdict.detail),
+        last_transition_time=now,
+        last_heartbeat_time=now,
+    )
+
+
+def _told(node: Node, old: Condition | None, new: Condition) -> Iterator[Emit]:
+    name = node.metadata.name
+    was_ready, is_ready = old is not None and old.status == "True", new.status == "True"
+    if was_ready != is_ready:
+        word = "NodeReady" if is_ready else "NodeNotReady"
+        yield Emit(NODES, node, "Normal", word, f"Node {name} status is now: {word}")
+    if new.reason == LOST_REASON:
+        yield Emit(NODES, node, "Warning", "NodeLost", f"Node {name} is lost: {new.message}")
+
+
+def _tainted(node: Node, state: State, now_ms: int) -> tuple[Taint, ...]:
+    """The node's taints with those of its state in place of those of an earlier one."""
+    wanted = _TAINTS[state]
+    kept = tuple(
+        taint
+        for taint in node.spec.taints
+        if taint.key not in (UNREACHABLE_TAINT, NOT_READY_TAINT)
+        or (taint.key, taint.effect) in wanted
+    )
+    there = {(taint.key, taint.effect) for taint in kept}
+    now = format_time(now_ms)
+    added = (
+        Taint(key=key, effect=effect, time_added=now)
+        for key, effect in wanted
+        if (key, effect) not in there
+    )
+    return (*kept, *added)
+
+
+def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
+    """What becomes of the pods of a node judged lost.
+
+    Pods with a controller are removed at once, for the controller to replace them; so are pods that
+    were being deleted, since nobody is left to confirm. Bare pods, and those that tolerate the
+    loss, stay bound and are no longer ready: they come back if the node does.
+
+    Args:
+        node: Lost; its taint, once written, says since when.
+        pods: Those bound to it, in any order.
+        now_ms: Epoch milliseconds.
+    """
+    decisions: list[Decision] = []
+    wake_at_ms = None
+    since_ms = _lost_since_ms(node, now_ms)
+    for pod in sorted(pods, key=lambda pod: (pod.metadata.namespace, pod.metadata.name)):
+        if is_terminated(pod):
+            continue
+        until_ms = tolerated_until_ms(pod.spec.tolerations, since_ms)
+        is_leaving = bool(pod.metadata.deletion_timestamp)
+        has_owner = pod.metadata.controller is not None
+        if is_leaving or (has_owner and until_ms is not None and until_ms <= now_ms):
+            decisions += _removed(node, pod)
+            continue
+        decisions += _not_ready(node, pod, now_ms)
+        if has_owner:
+            wake_at_ms = earliest(wake_at_ms, until_ms)
+    return Plan(tuple(decisions), wake_at_ms)
+
+
+def tolerated_until_ms(tolerations: Iterable[Toleration], since_ms: int) -> int | None:
+    """How long a pod puts up with its node's loss; None: for ever.
+
+    Of several tolerations with seconds the shortest counts. Source: getMinTolerationTime.
+    """
+    fitting = [
+        found for found in tolerations if tolerates((found,), UNREACHABLE_TAINT, "", "NoExecute")
+    ]
+    limits = [found.toleration_seconds for found in fitting if found.toleration_seconds is not None]
+    if limits:
+        return since_ms + max(0, min(limits)) * 1000
+    return None if fitting else since_ms
+
+
+def _lost_since_ms(node: Node, now_ms: int) -> int:
+    for taint in node.spec.taints:
+        is_ours = (taint.key, taint.effect) == (UNREACHABLE_TAINT, "NoExecute")
+        if is_ours and taint.time_added:
+            return min(now_ms, parse_time_ms(taint.time_added))
+    return now_ms
+
+
+def _removed(node: Node, pod: Pod) -> Iterator[Decision]:
+    name = node.metadata.name
+    yield Remove(PODS, pod, f"its node {name} is lost", grace_s=0)
+    yield Emit(PODS, pod, "Warning", "NodeLost", f"Node {name} is lost: removing the pod")
+
+
+def _not_ready(node: Node, pod: Pod, now_ms: int) -> Iterator[Decision]:
+    status = pod.status
+    if status.reason == "NodeLost" and not is_true(status.conditions, "Ready"):
+        return
+    name = node.metadata.name
+    message = f"Node {name} which was running pod {pod.metadata.name} is unresponsive"
+    conditions = with_condition(
+        status.conditions,
+        Condition(
+            type="Ready",
+            status="False",
+            reason="NodeLost",
+            message=message,
+            last_transition_time=format_time(now_ms),
+        ),
+    )
+    changed = replace(status, reason="NodeLost", message=message, conditions=conditions)
+    yield UpdateStatus(PODS, replace(pod, status=changed), f"its node {name} is lost")
+    yield Emit(PODS, pod, "Warning", "NodeLost", f"Node {name} is lost: the pod waits for it")
