@@ -1,0 +1,1 @@
+"""What every test shares: warnings are errors (pyproject.toml), so nothing may be left open."""
