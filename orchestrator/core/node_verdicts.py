@@ -72,33 +72,42 @@ def is_lost(node: Node) -> bool:
     return ready is not None and ready.reason == LOST_REASON
 
 
-def plan(node: Node, verdict: Verdict, now_ms: int) -> Plan:
-    """Write a verdict down: the condition first, the taints in the next pass.
+def plan(node: Node, verdict: Verdict, pods: Iterable[Pod], now_ms: int) -> Plan:
+    """Write a verdict down, the condition first and the taints in the next pass, and move the pods
+    of a lost node without waiting for either.
 
     Args:
         node: As it is.
         verdict: On it.
+        pods: Those bound to it, in any order; looked at when it is lost.
         now_ms: Epoch milliseconds.
     """
+    written = tuple(_written(node, verdict, now_ms))
+    if verdict.state is not State.LOST:
+        return Plan(written)
+    moved = pods_of_lost_node(node, pods, now_ms)
+    return Plan((*written, *moved.decisions), moved.wake_at_ms)
+
+
+def _written(node: Node, verdict: Verdict, now_ms: int) -> Iterator[Decision]:
     state = verdict.state
     if state is State.UNHEARD or (state is State.SILENT and is_lost(node)):
-        return Plan()  # nothing was learnt that what is written does not say already
+        return  # nothing was learnt that what is written does not say already
     old = condition(node.status.conditions, "Ready")
     new = _ready_condition(verdict, now_ms)
-    if old is None or (old.status, old.reason, old.message) != (
-        new.status,
-        new.reason,
-        new.message,
-    ):
+    taints = _tainted(node, state, now_ms)
+    if old is None or _said(old) != _said(new):
         conditions = with_condition(node.status.conditions, new)
         status = replace(node.status, conditions=conditions)
-        written = UpdateStatus(NODES, replace(node, status=status), f"it is {new.reason}")
-        return Plan((written, *_told(node, old, new)))
-    taints = _tainted(node, state, now_ms)
-    if taints != node.spec.taints:
+        yield UpdateStatus(NODES, replace(node, status=status), f"it is {new.reason}")
+        yield from _told(node, old, new)
+    elif taints != node.spec.taints:
         changed = replace(node, spec=replace(node.spec, taints=taints))
-        return Plan((Update(NODES, changed, f"taints of a node that is {new.reason}"),))
-    return Plan()
+        yield Update(NODES, changed, f"taints of a node that is {new.reason}")
+
+
+def _said(found: Condition) -> tuple[str, str, str]:
+    return found.status, found.reason, found.message
 
 
 def _ready_condition(verdict: Verdict, now_ms: int) -> Condition:
