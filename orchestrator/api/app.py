@@ -157,11 +157,12 @@ class Api:
         if review is not None:
             if request.method != "POST":
                 raise method_not_allowed()
-            found = reviews.answer(review, await bodies.read(request))
-            return await answer(request, found, status=201)
+            answered = reviews.answer(review, await bodies.read(request))
+            return await answer(request, answered, status=201)
+        found = await _openapi(request, parts_) or await self._about_server(request, parts_)
         if request.method not in ("GET", "HEAD"):
             raise method_not_allowed()
-        return await _openapi(request, parts_) or await self._about_server(request, parts_)
+        return found
 
     async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         known = discovery.answer(parts_, request.headers.get("Accept", ""))

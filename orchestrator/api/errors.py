@@ -101,7 +101,7 @@ class Failure:
             self.details = {"name": name, "group": kind.group, "kind": kind.plural}
             self.details = {key: value for key, value in self.details.items() if value}
         if isinstance(error, Invalid):
-            self.details["name"] = error.name
+            self.details |= {"name": error.name, "kind": error.kind}
             self.details["causes"] = [codec.to_plain(field) for field in error.errors]
         if self.retry_after_s:
             self.details["retryAfterSeconds"] = self.retry_after_s

@@ -25,6 +25,14 @@ V2_PROTOBUF = bytes.fromhex("0a03322e30120a0a036c6162120376312e")
 V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """Without the ``@`` of the real one: kubectl cannot parse that."""
 
+_COMMON_FIELDS = {
+    "apiVersion": "The group and version of the kind, such as apps/v1.",
+    "kind": "The kind of object, in CamelCase.",
+    "metadata": "Name, labels, owners and other facts that every object has.",
+    "spec": "What is wanted.",
+    "status": "What there is. Written by the control plane.",
+}
+
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 
 
@@ -127,7 +135,7 @@ def _add_schema(model: type[Any], schemas: dict[str, Any]) -> None:
     name = _name(model)
     if name in schemas:
         return
-    said = dict(_attribute_docs(model))
+    said = _COMMON_FIELDS | dict(_attribute_docs(model))
     fields = _fields(model)
     schemas[name] = schema = {
         "type": "object",
@@ -188,7 +196,10 @@ def _schema(value: look.Type, description: str = "") -> dict[str, Any]:
             reference = {"$ref": f"#/components/schemas/{_name(value.cls)}"}
             return {**(said or {"description": _description(value.cls)}), "allOf": [reference]}
         case look.CollectionType():
-            return {**said, "type": "array", "items": _schema(value.item_type)}
+            items = _schema(value.item_type)
+            if said:
+                items.pop("description", None)  # kubectl explain prints both
+            return {**said, "type": "array", "items": items}
         case look.DictType():
             return {**said, "type": "object", "additionalProperties": _schema(value.value_type)}
         case look.BoolType():

@@ -77,7 +77,7 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
     target = call.target
 
     def change(old: Any) -> Any:
-        wanted = codec.decode(codec.encode(apply(codec.to_plain(scale_of(old)), Scale)), Scale)
+        wanted = codec.decode(codec.encode(apply(resources.plain(scale_of(old)), Scale)), Scale)
         if wanted.metadata.name not in ("", target.name):
             raise BadRequest(
                 f"the name of the object ({wanted.metadata.name}) does not match the name on the "

@@ -174,7 +174,7 @@ def _merge_list(
         merged = _merge_items(document, patch, shape.merge_key, shape.items or ANYTHING)
         return _ordered(merged, document, order, lambda item: item.get(shape.merge_key))
     if shape.is_set:
-        merged = [*document, *(item for item in patch if item not in document)]
+        merged = list({_hashable(item): item for item in [*document, *patch]}.values())
         return _ordered(merged, document, order, lambda item: item)
     return patch if is_named else document
 
@@ -188,16 +188,21 @@ def _merge_items(document: list[Any], patch: list[Any], key: str, shape: Shape) 
             for item in patch
             if key in item
         ]
-    found = [item for item in document if isinstance(item, dict)]
+    found: list[dict[str, Any] | None] = [item for item in document if isinstance(item, dict)]
+    places: dict[Any, int] = {}
+    for index, old in enumerate(found):
+        places.setdefault(_hashable((old or {}).get(key)), index)
     for item in patch:
-        at = next((i for i, old in enumerate(found) if old.get(key) == item[key]), None)
+        at = places.get(_hashable(item[key]))
         if item.get(_DIRECTIVE) == "delete":
-            found = [old for old in found if old.get(key) != item[key]]
+            found = [None if old and old.get(key) == item[key] else old for old in found]
+            places.pop(_hashable(item[key]), None)
         elif at is None:
+            places[_hashable(item[key])] = len(found)
             found.append(_merge_object({}, item, shape))
         else:
-            found[at] = _merge_object(found[at], item, shape)
-    return found
+            found[at] = _merge_object(found[at] or {}, item, shape)
+    return [item for item in found if item is not None]
 
 
 def _check_items(patch: list[Any], key: str) -> None:

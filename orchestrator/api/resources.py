@@ -137,13 +137,18 @@ async def patch_(call: Call) -> web.Response:
     warnings: list[str] = []
 
     def change(old: Resource) -> Resource:
-        body = bodies.check_identity(target, apply(codec.to_plain(old), target.kind.type))
+        body = bodies.check_identity(target, apply(plain(old), target.kind.type))
         found: Resource
         found, said = bodies.parse(target.kind, body, call.query.validation)
         warnings[:] = said
         return found
 
     return await modify(call, change, lambda: warnings)
+
+
+def plain(found: Resource) -> Any:
+    """The object as a client's JSON library would hold it (`codec.to_plain` keeps tuples)."""
+    return codec.decode_any(codec.encode(found))
 
 
 async def modify(

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -30,7 +30,7 @@ class Log:
         self._chunks = [b"one\n", b"two\n", b""]
         self.request = request
 
-    async def __aenter__(self) -> "Log":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
