@@ -73,12 +73,14 @@ class Remove(Struct, frozen=True):
     Attributes:
         grace_s: Seconds for a graceful deletion; None: the object's own; 0: at once, waiting for
             nobody.
+        propagation: What becomes of its dependents: ``Foreground`` takes them first.
     """
 
     kind: Kind[Any]
     object: Resource
     cause: str
     grace_s: int | None = None
+    propagation: str = ""
 
 
 Decision = Create | Update | UpdateStatus | Bind | Remove | Emit

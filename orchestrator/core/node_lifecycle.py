@@ -9,8 +9,8 @@ held until enough are back, and whoever is still silent then gets its whole grac
 grace runs from a leader's start, because it has not heard anybody yet. Source of these rules:
 Kubernetes, pkg/controller/nodelifecycle (handleDisruption, unhealthy-zone-threshold).
 
-`judge` looks at all nodes at once; `node_verdicts` writes a verdict down and moves the pods of a lost
-node.
+`judge` looks at all nodes at once; `node_verdicts` writes a verdict down and moves the pods of a
+lost node.
 """
 
 import enum

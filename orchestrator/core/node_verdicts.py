@@ -73,8 +73,9 @@ def is_lost(node: Node) -> bool:
 
 
 def plan(node: Node, verdict: Verdict, pods: Iterable[Pod], now_ms: int) -> Plan:
-    """Write a verdict down, the condition first and the taints in the next pass, and move the pods
-    of a lost node without waiting for either.
+    """Write a verdict down, and move the pods of a lost node without waiting for that.
+
+    The condition is written first, the taints in the next pass.
 
     Args:
         node: As it is.

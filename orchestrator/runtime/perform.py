@@ -66,7 +66,12 @@ class Performer:
             case Bind():
                 op = self._verbs.update_op(decision.kind, decision.object, subresource="binding")
             case Remove():
-                op = self._verbs.delete_op(decision.kind, decision.object, grace_s=decision.grace_s)
+                op = self._verbs.delete_op(
+                    decision.kind,
+                    decision.object,
+                    grace_s=decision.grace_s,
+                    propagation=decision.propagation,
+                )
             case Emit():
                 self._recorder.record(
                     decision.kind,
