@@ -1,6 +1,6 @@
 """Measure what is asked for (by default everything), print a table, write bench.json.
 
-    python -m tests.bench [start] [failover] [decisions] [idle] [simulation] [--swarm] [--json FILE]
+    python -m tests.bench [start] [failover] [decisions] [idle] [--swarm] [--json FILE]
 
 Nothing else should run on the machine meanwhile. Sections that need the multi-host testbed need
 root; the others do not.
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import decisions, failover, figures, idle, simulation, start, swarm
+from tests.bench import failover, figures, idle, scheduling, start, swarm
 from tests.bench.figures import Figure
 from tests.e2e import images, testbed as testbeds
 from tests.e2e.testbed import Testbed
@@ -25,8 +25,7 @@ ON_TESTBED: dict[str, Callable[[Testbed], list[Figure]]] = {
     "idle": idle.measure,
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
-    "decisions": decisions.measure,
-    "simulation": simulation.measure,
+    "decisions": scheduling.measure,
 }
 HOSTS = 3
 

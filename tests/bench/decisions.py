@@ -1,6 +1,6 @@
 """Scheduling decisions a second, decision only: no store, no bus, no agent.
 
-    python -m tests.bench.decisions
+python -m tests.bench.decisions
 """
 
 import sys
@@ -49,7 +49,11 @@ def _node(number: int) -> Node:
 
 def _identical(number: int, owner: int) -> Pod:
     reference = OwnerReference(
-        api_version="apps/v1", kind="ReplicaSet", name=f"rs{owner}", uid=f"rs{owner}", controller=True
+        api_version="apps/v1",
+        kind="ReplicaSet",
+        name=f"rs{owner}",
+        uid=f"rs{owner}",
+        controller=True,
     )
     return _pod(number, "250m", "256Mi", {}, (reference,))
 
