@@ -52,8 +52,10 @@ PULL_S = 5.0
 INTAKE_RETRY_S = 0.5
 """Between attempts to get a lost stream back."""
 
-INTAKE_BYTES_MAX = 256 * 1024 * 1024
-"""Some 50,000 manifests. When it is full, new ones are refused rather than old ones forgotten."""
+INTAKE_BYTES_MAX = 64 * 1024 * 1024
+"""Some 10,000 manifests; the server reserves so much of its disk. When it is full, new ones are
+refused rather than old ones forgotten.
+"""
 
 INTAKE_AGE_S_MAX = 24 * 3600.0
 """A manifest that nobody took for a day surprises more than it helps."""
@@ -80,8 +82,11 @@ class NatsSubscription:
     async def open(self) -> None:
         """Tell the server, and wait until it knows."""
         self._remote = await self._client.subscribe(self._subject, cb=self._receive)
-        if self._client.is_connected:
-            await self._client.flush()
+        try:
+            for _ in range(2):  # the first ping may overtake the subscription, the second cannot
+                await self._client.flush(timeout=CONNECT_TIMEOUT_S)
+        except (nats.errors.Error, OSError):
+            pass  # not connected: the client tells the next server
 
     async def _receive(self, message: Msg) -> None:
         self.put(_envelope(message))
@@ -395,7 +400,9 @@ class NatsBus:
         return subscription
 
     async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
-        """See `Bus.request`."""
+        """See `Bus.request`. Without a connection it fails: a late question asks for nobody."""
+        if not self.connected:
+            raise Unavailable(f"not connected: {subject} was not asked")
         try:
             async with asyncio.timeout(timeout_s):
                 # Our timeout rather than the client's: its wait_for can swallow a cancellation.
