@@ -1,0 +1,278 @@
+"""`longshore up` as its user meets it: a process in the foreground, a folder, and kubectl's API."""
+
+import os
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import servers
+from tests.e2e.engine import Engine
+from tests.e2e.images import busybox_root
+from tests.e2e.kubeapi import APPS, CORE, KubeApi, Object, deployment, pod
+from tests.e2e.process import Process
+from tests.e2e.waiting import eventually, stopwatch
+
+LONGSHORE = str(Path(sys.executable).parent / "longshore")
+ENGINE = Engine(Path("/var/run/docker.sock"))
+IMAGE = f"longshore-test-up-{uuid.uuid4().hex[:8]}:1"
+NODE = "longshore.dev/node"
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.docker,
+    pytest.mark.skipif(
+        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
+        reason="no Docker engine answers at /var/run/docker.sock",
+    ),
+]
+
+
+class Up:
+    """One run of `longshore up` after the other, in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.prefix = f"t{uuid.uuid4().hex[:6]}"
+        self.process: Process | None = None
+        self._logs = folder
+        self._runs = 0
+
+    def start(self, *arguments: str, nodes: int = 2) -> Process:
+        self._runs += 1
+        argv = [LONGSHORE, "up", f"--data={self.data}", f"--prefix={self.prefix}"]
+        argv += [f"--nodes={nodes}", *arguments]
+        log = self._logs / f"up-{self._runs}.log"
+        self.process = Process("longshore up", argv, log, is_inner=False)
+        return self.process
+
+    def until_ready(self) -> KubeApi:
+        """The API, once the file says that it is there."""
+        process = self.process
+        assert process is not None
+        eventually(
+            lambda: (self.data / "ready").exists() or not process.is_running,
+            within_s=60,
+            what="DIR/ready appears",
+        )
+        assert process.is_running, process.tail()
+        config = yaml.safe_load((self.data / "kubeconfig").read_text())
+        return KubeApi(config["clusters"][0]["cluster"]["server"])
+
+    def pid(self, daemon: str) -> int:
+        return int((self.data / "pids" / f"{daemon}.pid").read_text())
+
+    def containers(self, name: str = "") -> dict[str, str]:
+        """Id and state of this cluster's containers with that in their name."""
+        return {
+            found["Id"]: found["State"]
+            for found in ENGINE.containers()
+            if found["Labels"].get(NODE, "").startswith(f"{self.prefix}-")
+            and name in found["Names"][0]
+        }
+
+    def clean_up(self) -> None:
+        if self.process is not None and self.process.is_running:
+            self.process.stop(40)
+        for container in self.containers():
+            ENGINE.call("DELETE", f"/containers/{container}?force=1&v=1")
+
+
+@pytest.fixture
+def up(tmp_path: Path) -> Iterator[Up]:
+    with started(tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def started(folder: Path) -> Iterator[Up]:
+    made = Up(folder)
+    try:
+        yield made
+    finally:
+        made.clean_up()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> Iterator[None]:
+    ENGINE.import_image(IMAGE, busybox_root())
+    yield
+    ENGINE.call("DELETE", f"/images/{IMAGE}?force=1")
+
+
+def with_image(manifest: Object) -> Object:
+    spec = manifest["spec"].get("template", manifest)["spec"]
+    spec["containers"][0]["image"] = IMAGE
+    return manifest
+
+
+def processes_of(data: Path) -> list[str]:
+    """Command lines of every process that was told of this folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if str(data) in line:
+            found.append(line)
+    return found
+
+
+def test_once_ready_a_pod_runs_within_three_seconds_and_the_user_knows_how_to_go_on(up: Up) -> None:
+    process = up.start()
+    api = up.until_ready()
+    assert api.ready_nodes() == {f"{up.prefix}-1", f"{up.prefix}-2"}
+    elapsed_s = stopwatch()
+    api.create(f"{CORE}/pods", with_image(pod("first")))
+    eventually(api.ready_pods, within_s=20, what="the pod runs")
+    assert elapsed_s() < 3
+    assert f"export KUBECONFIG={up.data}/kubeconfig" in process.tail()
+
+
+def test_ctrl_c_leaves_no_process_and_the_next_run_takes_the_containers_over(up: Up) -> None:
+    process = up.start()
+    api = up.until_ready()
+    api.create(f"{APPS}/deployments", with_image(deployment("web", 2)))
+    eventually(lambda: len(api.ready_pods("web")) == 2, within_s=20, what="both pods run")
+    before = up.containers("_main_web")
+    os.kill(process.pid, signal.SIGINT)
+    assert process.stop() == 0
+    assert processes_of(up.data) == []
+    assert not (up.data / "ready").exists()
+    assert up.containers("_main_web") == before
+    up.start()
+    again = up.until_ready()
+    assert again.server == api.server
+    eventually(lambda: len(again.ready_pods("web")) == 2, within_s=20, what="both are back")
+    assert up.containers("_main_web") == before
+    assert set(before.values()) == {"running"}
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(up: Up) -> None:
+    first = up.start()
+    api = up.until_ready()
+    second = Process(
+        "second", [LONGSHORE, "up", f"--data={up.data}"], up.data / "2", is_inner=False
+    )
+    eventually(lambda: not second.is_running, within_s=20, what="the second run ends")
+    assert second.stop() == 1
+    assert f"already (process {first.pid}): stop that one" in second.tail()
+    assert first.is_running
+    assert api.answers()
+
+
+def test_two_clusters_may_not_share_a_node_name_on_one_engine(up: Up, tmp_path: Path) -> None:
+    up.start()
+    up.until_ready()
+    argv = [LONGSHORE, "up", f"--data={tmp_path}/other", f"--prefix={up.prefix}"]
+    other = Process("other", argv, tmp_path / "other.log", is_inner=False)
+    eventually(lambda: not other.is_running, within_s=20, what="the other cluster ends")
+    assert other.stop() == 1
+    assert "choose other names with --prefix" in other.tail()
+
+
+@pytest.mark.parametrize("daemon", ["orchestrator", "etcd", "nats-server", "{prefix}-1"])
+def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(up: Up, daemon: str) -> None:
+    process = up.start()
+    api = up.until_ready()
+    api.create(f"{APPS}/deployments", with_image(deployment("web", 2)))
+    eventually(lambda: len(api.ready_pods("web")) == 2, within_s=20, what="both pods run")
+    before = up.containers("_main_web")
+    name = daemon.format(prefix=up.prefix)
+    killed = up.pid(name)
+    os.kill(killed, signal.SIGKILL)
+    eventually(
+        lambda: f"{name} died (SIGKILL): again in 0.2 s" in process.tail(),
+        within_s=10,
+        what="the user is told",
+    )
+    scale = {"spec": {"replicas": 3}}
+
+    def scaled() -> bool:
+        try:
+            api.merge(f"{APPS}/deployments/web", scale)
+        except Exception:  # noqa: BLE001 -- it may be the API that is on its way back
+            return False
+        return True
+
+    eventually(scaled, within_s=20, what="the API takes a change")
+    eventually(lambda: len(api.ready_pods("web")) == 3, within_s=30, what="the change is made")
+    assert before.items() <= up.containers("_main_web").items()
+
+
+def test_a_killed_node_stays_dead_until_it_is_started(up: Up) -> None:
+    up.start("--simulate-host-loss")
+    api = up.until_ready()
+    node = f"{up.prefix}-1"
+    api.create(f"{APPS}/deployments", with_image(deployment("web", 2)))
+    eventually(lambda: len(api.ready_pods("web")) == 2, within_s=20, what="both pods run")
+    say(up, "kill", node)
+    assert "running" not in containers_of(node).values()
+    eventually(
+        lambda: [p["spec"]["nodeName"] for p in api.ready_pods("web")] == [f"{up.prefix}-2"] * 2,
+        within_s=20,
+        what="both pods run on the other node",
+    )
+    assert api.ready_nodes() == {f"{up.prefix}-2"}
+    say(up, "start", node)
+    eventually(lambda: node in api.ready_nodes(), within_s=20, what="the node is back")
+
+
+def test_servers_that_already_run_are_used_and_left_running(up: Up, tmp_path: Path) -> None:
+    folder = tmp_path / "servers"
+    folder.mkdir()
+    with external(folder) as (etcd_url, nats_url):
+        process = up.start(f"--etcd={etcd_url}", f"--nats={nats_url}")
+        api = up.until_ready()
+        assert api.ready_nodes()
+        assert not (up.data / "pids" / "etcd.pid").exists()
+        assert process.stop() == 0
+
+
+def test_a_taken_port_is_refused_in_one_sentence(up: Up) -> None:
+    with servers.socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = up.start(f"--port={port}")
+        eventually(lambda: not process.is_running, within_s=20, what="it ends")
+        assert process.tail() == (
+            f"longshore: port {port} is taken: choose another with --port, or leave --port out"
+        )
+
+
+@contextmanager
+def external(folder: Path) -> Iterator[tuple[str, str]]:
+    """An etcd and a NATS that somebody else runs."""
+    etcd, peer, nats = (servers.free_port() for _ in range(3))
+    url, peer_url = f"http://127.0.0.1:{etcd}", f"http://127.0.0.1:{peer}"
+    argv = [servers.binary("etcd"), "--name=test", f"--data-dir={folder}/data"]
+    argv += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
+    argv += [f"--listen-peer-urls={peer_url}", f"--initial-advertise-peer-urls={peer_url}"]
+    argv += [f"--initial-cluster=test={peer_url}", "--log-level=error"]
+    first = Process("etcd", argv, folder / "etcd.log", is_inner=False)
+    argv = [servers.binary("nats-server"), "-a", "127.0.0.1", "-p", str(nats), "-js"]
+    second = Process("nats", [*argv, "-sd", str(folder)], folder / "nats.log", is_inner=False)
+    try:
+        yield url, f"nats://127.0.0.1:{nats}"
+        assert first.is_running
+        assert second.is_running
+    finally:
+        first.stop()
+        second.stop()
+
+
+def say(up: Up, verb: str, node: str) -> None:
+    """`longshore node …`."""
+    argv = [LONGSHORE, "node", verb, node, f"--data={up.data}"]
+    process = Process("longshore node", argv, up.data / f"{verb}.log", is_inner=False)
+    eventually(lambda: not process.is_running, within_s=20, what=f"node {verb} ends")
+    assert process.stop() == 0, process.tail()
+
+
+def containers_of(node: str) -> dict[str, str]:
+    return {c["Id"]: c["State"] for c in ENGINE.containers() if c["Labels"].get(NODE) == node}
