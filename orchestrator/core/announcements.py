@@ -12,7 +12,7 @@ from proto.meta import Resource, condition, is_true
 
 
 def of(kind: Kind[Any], old: Resource | None, new: Resource | None) -> Iterator[str]:
-    """The news in one change, most general first: ``created``, ``bound``, ``ready``…
+    """The news in one change, most general first, such as ``created`` or ``bound``.
 
     Args:
         kind: Of the object; Events are told to people, not announced.

@@ -8,11 +8,23 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from orchestrator.core.decisions import Decision, Plan, Remove, Update, UpdateStatus
+from orchestrator.core.decisions import Create, Decision, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.objects import CONTENT_REMAINING
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import FINALIZER, NAMESPACES, Namespace
-from proto.meta import Condition, Resource, condition, format_time, with_condition
+from proto.meta import Condition, ObjectMeta, Resource, condition, format_time, with_condition
+
+
+INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
+"""Namespaces that every cluster has; one that is missing is made. Source: Kubernetes, Namespaces."""
+
+
+def initial(name: str) -> Plan:
+    """Make a namespace of that name if every cluster has it."""
+    if name not in INITIAL:
+        return Plan()
+    made = Namespace(metadata=ObjectMeta(name=name))
+    return Plan((Create(NAMESPACES, made, "every cluster has it"),))
 
 
 def plan(namespace: Namespace, contents: Sequence[tuple[Kind[Any], Resource]], now_ms: int) -> Plan:

@@ -1,13 +1,11 @@
 """The shape of a kind's JSON, read off its structs: fields, lists, and how lists merge."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Struct, inspect
-
-from proto.meta import Model
 
 
 class Shape(Struct, frozen=True):
@@ -40,9 +38,13 @@ class Shape(Struct, frozen=True):
 ANYTHING = Shape()
 
 
+def shape_of(type_: type[Any]) -> Shape:
+    """The shape of a struct: a subclass of `Model`."""
+    return _shape_of(cast("Hashable", type_))
+
+
 @lru_cache(maxsize=256)  # one for each struct of each kind
-def shape_of(type_: type[Model]) -> Shape:
-    """The shape of a struct."""
+def _shape_of(type_: Any) -> Shape:
     return Shape(
         fields={
             field.encode_name: _shape(field.type)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
+from orchestrator.core.node_lifecycle import Timing
 from orchestrator.runtime import replica
 from orchestrator.runtime.announce import Announcer
 from orchestrator.runtime.controllers import Controllers
@@ -44,6 +45,7 @@ class ControlPlane:
         settings: Of the daemon.
         store: Where all state is.
         bus: To the agents.
+        identity: Ours among orchestrators; see `election`.
         clock: Epoch milliseconds.
         chance: Names, uids; seeded in simulations.
     """
@@ -53,6 +55,8 @@ class ControlPlane:
         settings: Settings,
         store: Store,
         bus: Bus,
+        *,
+        identity: str,
         clock: Callable[[], int],
         chance: random.Random,
     ) -> None:
@@ -73,8 +77,8 @@ class ControlPlane:
             bus=bus,
             perform=perform,
             clock=clock,
-            grace_ms=settings.node_grace_ms,
-            on_lost=self._lost,
+            timing=_timing(settings),
+            on_silent=self._silent,
         )
         self._intake = Intake(
             world=self.world,
@@ -85,7 +89,7 @@ class ControlPlane:
             on_beat=self._beat,
             on_report=self._detector.heard_report,
         )
-        self._election = Election(store, settings.identity, ttl_s=settings.leader_ttl_s)
+        self._election = Election(store, identity, ttl_s=settings.leader_ttl_s)
 
     @property
     def is_leading(self) -> bool:
@@ -137,5 +141,15 @@ class ControlPlane:
         self._detector.heard_beat(beat)
         self._dispatcher.heard_from(beat)
 
-    def _lost(self, node: str) -> None:
+    def _silent(self, node: str) -> None:
         self._intake.forget(node)
+
+
+def _timing(settings: Settings) -> Timing:
+    """All waits in proportion to the one that is set."""
+    unit = settings.node_grace_ms / Timing().silent_ms
+    return Timing(
+        suspect_ms=round(Timing().suspect_ms * unit),
+        silent_ms=settings.node_grace_ms,
+        lost_ms=round(Timing().lost_ms * unit),
+    )

@@ -48,11 +48,11 @@ class LogStream:
 
     async def read(self) -> bytes:
         """The next bytes; empty at the end of the log."""
-        while True:
+        envelope = None
+        while envelope is None:
             try:
                 async with asyncio.timeout(GRANT_EVERY_S):
                     envelope = await self._data.get()
-                break
             except TimeoutError:
                 await self._grant(is_closed=False)
         self._taken += len(envelope.payload)

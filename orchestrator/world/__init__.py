@@ -104,9 +104,9 @@ class World:
         """Everything that names this owner."""
         return self._owners.dependents(uid)
 
-    def has_uid(self, uid: str) -> bool:
-        """Whether an object of that uid exists."""
-        return self._owners.has(uid)
+    def by_uid(self, uid: str) -> Entry | None:
+        """The object of that uid."""
+        return self._owners.by_uid(uid)
 
     def pods_on(self, node: str) -> list[Pod]:
         """Pods bound to a node, ordered by namespace and name; unbound ones under ``""``."""

@@ -14,17 +14,17 @@ def _key(entry: Entry) -> Key:
 
 
 class OwnerIndex:
-    """Objects by the uids of their owners, and the uids there are."""
+    """Objects by the uids of their owners, and all objects by their own."""
 
     def __init__(self) -> None:
         self._dependents: dict[str, dict[Key, Entry]] = {}
         self._orphans: dict[tuple[Kind[Any], str], dict[str, Entry]] = {}
-        self._uids: set[str] = set()
+        self._uids: dict[str, Entry] = {}
 
     def update(self, old: Entry | None, new: Entry | None) -> None:
         """An object came, changed or went."""
         if old is not None:
-            self._uids.discard(old.object.metadata.uid)
+            self._uids.pop(old.object.metadata.uid, None)
             for owner in old.object.metadata.owner_references:
                 dependents = self._dependents.get(owner.uid, {})
                 dependents.pop(_key(old), None)
@@ -32,16 +32,16 @@ class OwnerIndex:
                     self._dependents.pop(owner.uid, None)
             self._orphans.get((old.kind, old.namespace), {}).pop(old.name, None)
         if new is not None:
-            self._uids.add(new.object.metadata.uid)
+            self._uids[new.object.metadata.uid] = new
             for owner in new.object.metadata.owner_references:
                 self._dependents.setdefault(owner.uid, {})[_key(new)] = new
             if new.object.metadata.controller is None:
                 room = self._orphans.setdefault((new.kind, new.namespace), {})
                 room[new.name] = new
 
-    def has(self, uid: str) -> bool:
-        """Whether an object of that uid exists."""
-        return uid in self._uids
+    def by_uid(self, uid: str) -> Entry | None:
+        """The object of that uid."""
+        return self._uids.get(uid)
 
     def dependents(self, uid: str) -> list[Entry]:
         """Everything that names this owner, ordered by kind, namespace and name."""

@@ -1,0 +1,78 @@
+"""The orchestrator daemon: builds the adapters, then runs the control plane and the API on it."""
+
+import asyncio
+import gc
+import random
+import signal
+import socket
+import time
+
+import structlog
+import uvloop
+
+from orchestrator.api import server
+from orchestrator.runtime.control_plane import ControlPlane
+from orchestrator.settings import ENVIRONMENT_PREFIX, Settings
+from orchestrator.store.etcd import EtcdStore
+from proto import logs
+from proto.bus.nats import NatsBus
+from proto.settings import load
+
+log = structlog.get_logger()
+
+ABOUT = """The control plane of Longshore: keeps desired state in etcd, serves the Kubernetes API,
+decides, and tells the node agents over NATS. Several may run; one leads."""
+
+GC_THRESHOLDS = (50_000, 20, 50)
+"""Decoding a large listing under the default thresholds costs five times as much (measured)."""
+
+
+def main() -> None:
+    """Entry point of the ``orchestrator`` command."""
+    settings = load(Settings, program="orchestrator", about=ABOUT, prefix=ENVIRONMENT_PREFIX)
+    logs.configure(settings.log_format, settings.log_level)
+    gc.set_threshold(*GC_THRESHOLDS)
+    try:
+        uvloop.run(_serve(settings))
+    except* OSError as group:  # the port is taken, the address is not ours
+        raise SystemExit(f"orchestrator: {group.exceptions[0]}") from None
+
+
+def now_ms() -> int:
+    """Wall-clock time, epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+async def _serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT; what is under way is finished or refused, not cut off."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    identity = settings.identity or f"{socket.gethostname()}:{settings.port}"
+    store = await EtcdStore.connect(settings.etcd.split(","))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(_run(settings, identity, store))
+            await stopped.wait()
+            log.info("orchestrator.stopping")
+            running.cancel()
+    finally:
+        await store.close()
+
+
+async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
+    bus = await NatsBus.connect(settings.nats.split(","), name=f"orchestrator {identity}")
+    plane = ControlPlane(
+        settings,
+        store,
+        bus,
+        identity=identity,
+        clock=now_ms,
+        chance=random.SystemRandom(),
+    )
+    try:
+        async with server.listening(plane, settings.listen, settings.port, now_ms):
+            await plane.run()
+    finally:
+        await bus.close()

@@ -1,0 +1,193 @@
+"""Which change rings for which object, and what each controller gets to see of the world."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any
+
+from orchestrator.core import deployment, garbage, namespaces, replicaset
+from orchestrator.core.decisions import Decision, Plan
+from orchestrator.runtime.reconcile import Reconciler
+from orchestrator.world import Change, Entry, World
+from proto import kinds
+from proto.kinds.deployment import DEPLOYMENTS
+from proto.kinds.kind import Kind
+from proto.kinds.namespace import NAMESPACES
+from proto.kinds.node import NODES
+from proto.kinds.pod import PODS
+from proto.kinds.replicaset import REPLICASETS
+
+Name = tuple[str, str]
+"""Namespace and name."""
+
+
+class Controllers:
+    """Runs every controller.
+
+    Args:
+        world: Read, and listened to.
+        perform: Carries out decisions; returns how many failed.
+        clock: Epoch milliseconds.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        clock: Callable[[], int],
+    ) -> None:
+        self._world = world
+        self._deployments: Reconciler[Name] = Reconciler(
+            "deployment", self._deployment, perform, clock
+        )
+        self._replicasets: Reconciler[Name] = Reconciler(
+            "replicaset", self._replicaset, perform, clock
+        )
+        self._namespaces: Reconciler[tuple[str]] = Reconciler(
+            "namespace", self._namespace, perform, clock
+        )
+        self._garbage: Reconciler[tuple[str, str, str]] = Reconciler(
+            "garbage", self._collect, perform, clock
+        )
+        self._stranded: Reconciler[tuple[str]] = Reconciler(
+            "stranded", self._strand, perform, clock
+        )
+        world.listen(self._heard)
+
+    async def run(self) -> None:
+        """Run them for one term, until cancelled."""
+        for name in namespaces.INITIAL:
+            self._namespaces.ring((name,))
+        for kind in kinds.ALL:
+            for entry in self._world.entries(kind):
+                self._ring(entry)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._deployments.run())
+            tasks.create_task(self._replicasets.run())
+            tasks.create_task(self._namespaces.run())
+            tasks.create_task(self._garbage.run())
+            tasks.create_task(self._stranded.run())
+
+    def _heard(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for entry in (change.old, change.new):
+                if entry is not None:
+                    self._ring(entry)
+            if change.new is None:
+                self._heard_gone(change.entry)
+
+    def _heard_gone(self, entry: Entry) -> None:
+        """Whoever depended on it, or was waited for by it, is looked at again."""
+        for dependent in self._world.dependents(entry.object.metadata.uid):
+            self._ring_garbage(dependent)
+        for reference in entry.object.metadata.owner_references:
+            owner = self._world.by_uid(reference.uid)
+            if owner is not None and owner.object.metadata.finalizers:
+                self._ring_garbage(owner)
+
+    def _ring_garbage(self, entry: Entry) -> None:
+        self._garbage.ring((entry.kind.resource, entry.namespace, entry.name))
+
+    def _ring(self, entry: Entry) -> None:
+        """Wake every controller that this object concerns."""
+        name = entry.namespace, entry.name
+        meta = entry.object.metadata
+        if meta.owner_references or (meta.deletion_timestamp and meta.finalizers):
+            self._ring_garbage(entry)
+        room = self._world.get(NAMESPACES, "", entry.namespace) if entry.namespace else None
+        if room is not None and room.metadata.deletion_timestamp:
+            self._namespaces.ring((entry.namespace,))
+        if entry.kind is NAMESPACES:
+            self._namespaces.ring((entry.name,))
+        elif entry.kind is NODES:
+            self._stranded.ring((entry.name,))
+        elif entry.kind is DEPLOYMENTS:
+            self._deployments.ring(name)
+        elif entry.kind is REPLICASETS:
+            self._replicasets.ring(name)
+            self._ring_owner(entry)
+        elif entry.kind is PODS:
+            self._ring_owner(entry)
+            if entry.object.spec.node_name:
+                self._stranded.ring((entry.object.spec.node_name,))
+
+    def _ring_owner(self, entry: Entry) -> None:
+        """The controller of an object; of an orphan, every controller that might adopt it."""
+        owner = entry.object.metadata.controller
+        if owner is None:
+            self._ring_adopters(entry)
+        elif owner.kind == REPLICASETS.name:
+            self._replicasets.ring((entry.namespace, owner.name))
+            found = self._world.entry(REPLICASETS, entry.namespace, owner.name)
+            if found is not None:  # a deployment counts the pods of its replica sets
+                self._ring_owner(found)
+        elif owner.kind == DEPLOYMENTS.name:
+            self._deployments.ring((entry.namespace, owner.name))
+
+    def _ring_adopters(self, entry: Entry) -> None:
+        adopters: tuple[Kind[Any], Reconciler[Name]] | None = None
+        if entry.kind is PODS:
+            adopters = REPLICASETS, self._replicasets
+        elif entry.kind is REPLICASETS:
+            adopters = DEPLOYMENTS, self._deployments
+        if adopters is None:
+            return
+        kind, reconciler = adopters
+        for candidate in self._world.objects(kind, entry.namespace):
+            selector = candidate.spec.selector
+            if selector is not None and selector.matches(entry.object.metadata.labels):
+                reconciler.ring((entry.namespace, candidate.metadata.name))
+
+    # -- what each gets to see
+
+    def _deployment(self, key: Name, now_ms: int) -> Plan:
+        found = self._world.get(DEPLOYMENTS, *key)
+        if found is None:
+            return Plan()
+        owned = self._world.owned_by(found.metadata.uid, REPLICASETS)
+        orphans = self._world.orphans(REPLICASETS, key[0])
+        pods = {rs.metadata.uid: self._world.owned_by(rs.metadata.uid, PODS) for rs in owned}
+        return deployment.plan(found, [*owned, *orphans], pods, now_ms)
+
+    def _replicaset(self, key: Name, now_ms: int) -> Plan:
+        found = self._world.get(REPLICASETS, *key)
+        if found is None:
+            return Plan()
+        owned = self._world.owned_by(found.metadata.uid, PODS)
+        orphans = self._world.orphans(PODS, key[0])
+        return replicaset.plan(found, [*owned, *orphans], now_ms)
+
+    def _namespace(self, key: tuple[str], now_ms: int) -> Plan:
+        (name,) = key
+        found = self._world.get(NAMESPACES, "", name)
+        if found is None:
+            return namespaces.initial(name)
+        if not found.metadata.deletion_timestamp:
+            return Plan()
+        contents = [
+            (entry.kind, entry.object)
+            for kind in kinds.ALL
+            if kind.is_namespaced
+            for entry in self._world.entries(kind, name)
+        ]
+        return namespaces.plan(found, contents, now_ms)
+
+    def _collect(self, key: tuple[str, str, str], _now_ms: int) -> Plan:
+        resource, namespace, name = key
+        kind = next(kind for kind in kinds.ALL if kind.resource == resource)
+        found = self._world.get(kind, namespace, name)
+        if found is None:
+            return Plan()
+        meta = found.metadata
+        owners = {
+            reference.uid: owner.object
+            for reference in meta.owner_references
+            if (owner := self._world.by_uid(reference.uid)) is not None
+        }
+        dependents = [(entry.kind, entry.object) for entry in self._world.dependents(meta.uid)]
+        return garbage.plan(kind, found, owners, dependents)
+
+    def _strand(self, key: tuple[str], _now_ms: int) -> Plan:
+        (node,) = key
+        if self._world.entry(NODES, "", node) is not None:
+            return Plan()
+        return garbage.pods_without_node(self._world.pods_on(node), ())
