@@ -96,6 +96,12 @@ class Server:
         if self._process is not None:
             await self._process.wait()
 
+    async def stop(self) -> None:
+        """End it as an operator would."""
+        assert self._process is not None
+        self._process.terminate()
+        await self._process.wait()
+
     async def restart(self) -> None:
         """Kill it and start it again."""
         await self.kill()

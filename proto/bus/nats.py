@@ -10,10 +10,8 @@ publisher that got no answer publishes again, with the same Nats-Msg-Id, and is 
 """
 
 import asyncio
-import hashlib
 import random
 import ssl
-from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +24,7 @@ from nats.js.errors import BadRequestError, NotFoundError
 
 from proto.bus import Envelope
 from proto.bus.mailbox import Mailbox
+from proto.bus.waiting import WaitingPublishers
 from proto.errors import Unavailable
 
 CONNECT_TIMEOUT_S = 2
@@ -60,19 +59,14 @@ refused rather than old ones forgotten.
 INTAKE_AGE_S_MAX = 24 * 3600.0
 """A manifest that nobody took for a day surprises more than it helps."""
 
-REPLIES_MAX = 4096
-"""Messages whose publishers are remembered while they wait; the oldest are forgotten first."""
-
 log = structlog.get_logger()
 
 
 class NatsSubscription:
     """A `Subscription` of a `NatsBus`."""
 
-    def __init__(
-        self, client: Client, subject: str, limit: int, forget: Callable[[], None] = lambda: None
-    ) -> None:
-        self.forget = forget
+    def __init__(self, bus: "NatsBus", client: Client, subject: str, limit: int) -> None:
+        self._bus = bus
         self._client = client
         self._subject = subject
         self._mailbox = Mailbox(limit)
@@ -110,7 +104,7 @@ class NatsSubscription:
     async def close(self) -> None:
         """See `Subscription.close`."""
         self.end()
-        self.forget()
+        self._bus.forget(self)
         await _unsubscribe(self._remote)
 
     def reconnected(self) -> None:
@@ -139,34 +133,6 @@ class NatsDelivery:
         await self._bus.request(self._ack_subject, b"+ACK", timeout_s=FLUSH_TIMEOUT_S)
 
 
-class _Waiting:
-    """Who waits for an answer to which message: the reply subjects by what the message says."""
-
-    def __init__(self) -> None:
-        self._replies: OrderedDict[bytes, deque[str]] = OrderedDict()
-
-    def remember(self, envelope: Envelope) -> None:
-        replies = self._replies.setdefault(self._digest(envelope), deque(maxlen=64))
-        replies.append(envelope.reply)
-        if len(self._replies) > REPLIES_MAX:
-            self._replies.popitem(last=False)
-
-    def take(self, envelope: Envelope) -> str:
-        """The longest waiting publisher of that message; empty when nobody is known to wait."""
-        key = self._digest(envelope)
-        replies = self._replies.get(key)
-        reply = replies.popleft() if replies else ""
-        if not replies:
-            self._replies.pop(key, None)
-        return reply
-
-    @staticmethod
-    def _digest(envelope: Envelope) -> bytes:
-        digest = hashlib.blake2b(envelope.payload, digest_size=16)
-        digest.update(repr((envelope.subject, sorted(envelope.headers.items()))).encode())
-        return digest.digest()
-
-
 class NatsIntake:
     """An `Intake` of a `NatsBus`."""
 
@@ -177,9 +143,9 @@ class NatsIntake:
         self._stream = stream
         self._subject = subject
         self._inbox = client.new_inbox()
-        self._pulled = NatsSubscription(client, self._inbox, limit=1024)
+        self._pulled = NatsSubscription(bus, client, self._inbox, limit=1024)
         self._published: Any = None
-        self._waiting = _Waiting()
+        self._waiting = WaitingPublishers()
         self._current = ("", "")  # the delivery not yet acknowledged, and who waits for it
 
     async def open(self) -> None:
@@ -305,6 +271,7 @@ class NatsBus:
         self._on_reconnect = on_reconnect
         self._readers: dict[NatsSubscription | NatsIntake, None] = {}
         self._is_trouble_said = False
+        self._is_closing = False
 
     @classmethod
     async def connect(
@@ -356,12 +323,12 @@ class NatsBus:
 
     async def _on_error(self, error: Exception) -> None:
         """Says the first of a row of troubles; the client reports every attempt to reconnect."""
-        if not self._is_trouble_said:
+        if not self._is_trouble_said and not self._is_closing:
             self._is_trouble_said = True
             log.warning("bus.trouble", name=self._name, error=str(error) or type(error).__name__)
 
     async def _on_disconnected(self) -> None:
-        if not self._client.is_closed:
+        if not self._is_closing:
             log.warning("bus.disconnected", name=self._name)
 
     async def _on_reconnected(self) -> None:
@@ -374,7 +341,8 @@ class NatsBus:
 
     async def _on_closed(self) -> None:
         """The end, asked for or because the server refuses us: nobody may wait for messages."""
-        log.info("bus.closed", name=self._name, error=str(self._client.last_error or ""))
+        if not self._is_closing:
+            log.error("bus.refused", name=self._name, error=str(self._client.last_error or ""))
         for reader in self._readers:
             reader.end()
 
@@ -394,8 +362,7 @@ class NatsBus:
 
     async def subscribe(self, subject: str, *, limit: int = 65_536) -> NatsSubscription:
         """See `Bus.subscribe`; survives reconnections."""
-        subscription = NatsSubscription(self._client, subject, limit)
-        subscription.forget = lambda: self.forget(subscription)
+        subscription = NatsSubscription(self, self._client, subject, limit)
         await self._open(subscription)
         return subscription
 
@@ -432,6 +399,7 @@ class NatsBus:
 
     async def close(self) -> None:
         """See `Bus.close`."""
+        self._is_closing = True
         try:
             async with asyncio.timeout(FLUSH_TIMEOUT_S):
                 if self._client.is_connected:

@@ -324,12 +324,15 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.integration
-async def test_subscriptions_survive_a_restart_of_the_server_and_the_bell_is_rung():
+@pytest.mark.parametrize("end", [servers.Server.kill, servers.Server.stop])
+async def test_subscriptions_survive_a_restart_of_the_server_and_the_bell_is_rung(
+    end: Callable[[servers.Server], Awaitable[None]],
+):
     bell = Bell()
     async with servers.nats() as server:
         bus = await NatsBus.connect(server.url, name="a", timeout_s=5, on_reconnect=bell)
         reader = await bus.subscribe("news.*")
-        await server.kill()
+        await end(server)
         await until(lambda: not bus.connected)
         with pytest.raises(Unavailable):
             await bus.request("news.a", b"", timeout_s=0.1)

@@ -1,0 +1,249 @@
+"""What every engine does: one suite for the one in memory and for Docker."""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from node_agent.core import naming
+from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Container, Sandbox, State
+from node_agent.engine import Engine, LogOptions
+from node_agent.engine.docker import Docker
+from node_agent.engine.fake import FakeEngine
+from proto.errors import AlreadyExists, BadRequest, NotFound, Rejected, Retryable
+from proto.kinds.pod import Container as ContainerSpec
+from tests.images import busybox_image
+
+SOCKET = "unix:///var/run/docker.sock"
+PATIENCE_S = 20.0
+IMAGE = "demo/busybox:1"
+SLEEP = ("sh", "-c", "trap 'exit 143' TERM; sleep 1000 & wait")
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.docker)])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """An engine with the BusyBox image, for a node of its own; emptied afterwards."""
+    node = f"contract-{uuid.uuid4().hex[:8]}"
+    found: Engine
+    if request.param == "fake":
+        found = FakeEngine(node, now_ms, random.Random(1), images=[IMAGE], delays={})
+    else:
+        await busybox_image()
+        found = Docker(SOCKET, node)
+    found.test_node = node
+    yield found
+    for item in await found.list():
+        await found.remove(item.id)
+    await found.close()
+
+
+def key() -> PodKey:
+    return PodKey("default", "web", uuid.uuid4().hex)
+
+
+def sandbox_config(engine: Engine, pod: PodKey | None = None) -> SandboxConfig:
+    node = engine.test_node
+    name = naming.sandbox_name(pod) if pod else naming.pool_name(node, "0")
+    return SandboxConfig(name=name, labels=naming.sandbox_labels(node))
+
+
+def container_config(
+    engine: Engine, pod: PodKey, sandbox: str, *, command: tuple[str, ...] = SLEEP, **fields: object
+) -> ContainerConfig:
+    spec = ContainerSpec(name="c", image=IMAGE)
+    given = {"image": IMAGE, **fields}
+    return ContainerConfig(
+        name=naming.container_name(pod, "c", 0),
+        labels=naming.container_labels(
+            engine.test_node, pod, spec, attempt=0, backoff=2, grace_s=7
+        ),
+        sandbox_id=sandbox,
+        entrypoint=command,
+        **given,
+    )
+
+
+@asynccontextmanager
+async def running(engine: Engine, **fields: object) -> AsyncIterator[str]:
+    """A container that runs, by its id."""
+    pod = key()
+    sandbox = await engine.create_sandbox(sandbox_config(engine, pod))
+    await engine.start(sandbox)
+    id = await engine.create_container(container_config(engine, pod, sandbox, **fields))
+    await engine.start(id)
+    yield id
+
+
+async def container(engine: Engine, id: str, state: State) -> Container:
+    """The container once it is in that state."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = await engine.inspect(id)
+            assert isinstance(found, Container)
+            if found.state is state:
+                return found
+            await asyncio.sleep(0.02)
+
+
+async def test_a_sandbox_runs_with_an_address_and_belongs_to_the_pod_in_its_name(engine: Engine):
+    pod = key()
+    id = await engine.create_sandbox(sandbox_config(engine, pod))
+    made = await engine.inspect(id)
+    assert isinstance(made, Sandbox)
+    assert (made.state, made.pod, made.ip) == (State.CREATED, pod, "")
+    await engine.start(id)
+    found = await engine.inspect(id)
+    assert isinstance(found, Sandbox)
+    assert (found.state, found.ip.count(".")) == (State.RUNNING, 3)
+    assert abs(found.started_at_ms - now_ms()) < 10_000
+
+
+async def test_a_sandbox_of_the_pool_becomes_a_pods_by_its_new_name(engine: Engine):
+    id = await engine.create_sandbox(sandbox_config(engine))
+    found = await engine.inspect(id)
+    assert isinstance(found, Sandbox)
+    assert found.pod is None
+    pod = key()
+    await engine.rename(id, naming.sandbox_name(pod))
+    found = await engine.inspect(id)
+    assert isinstance(found, Sandbox)
+    assert found.pod == pod
+
+
+async def test_a_container_remembers_what_it_was_made_with(engine: Engine):
+    async with running(engine) as id:
+        found = await container(engine, id, State.RUNNING)
+        assert (found.container, found.attempt, found.backoff, found.grace_s) == ("c", 0, 2, 7)
+        assert found.spec_hash == naming.spec_hash(ContainerSpec(name="c", image=IMAGE))
+        assert found.image == IMAGE
+        assert found.image_id.startswith("sha256:")
+        sandbox = await engine.inspect(found.sandbox_id)
+        assert isinstance(sandbox, Sandbox)
+        assert sandbox.pod == found.pod
+
+
+async def test_starting_what_runs_changes_nothing(engine: Engine):
+    async with running(engine) as id:
+        before = await engine.inspect(id)
+        await engine.start(id)
+        assert await engine.inspect(id) == before
+
+
+async def test_a_signal_ends_a_container_and_its_exit_code_is_kept(engine: Engine):
+    async with running(engine) as id:
+        await engine.signal(id, "SIGTERM")
+        found = await container(engine, id, State.EXITED)
+        assert found.exit_code == 143
+        assert abs(found.finished_at_ms - now_ms()) < 10_000
+        await engine.signal(id, "SIGTERM")  # nothing: it does not run
+
+
+async def test_a_killed_container_reports_137(engine: Engine):
+    async with running(engine) as id:
+        await engine.signal(id, "SIGKILL")
+        assert (await container(engine, id, State.EXITED)).exit_code == 137
+
+
+async def test_a_name_is_taken_once(engine: Engine):
+    config = sandbox_config(engine, key())
+    await engine.create_sandbox(config)
+    with pytest.raises(AlreadyExists):
+        await engine.create_sandbox(config)
+    other = await engine.create_sandbox(sandbox_config(engine, key()))
+    with pytest.raises(AlreadyExists):
+        await engine.rename(other, config.name)
+
+
+async def test_a_container_needs_its_image_and_its_sandbox(engine: Engine):
+    pod = key()
+    sandbox = await engine.create_sandbox(sandbox_config(engine, pod))
+    with pytest.raises(NotFound):
+        await engine.create_container(
+            container_config(engine, pod, sandbox, image="demo/nothing:1")
+        )
+    with pytest.raises((NotFound, BadRequest)):
+        id = await engine.create_container(container_config(engine, pod, "0" * 64))
+        await engine.start(id)
+
+
+async def test_a_container_cannot_start_in_a_sandbox_that_does_not_run(engine: Engine):
+    pod = key()
+    sandbox = await engine.create_sandbox(sandbox_config(engine, pod))
+    id = await engine.create_container(container_config(engine, pod, sandbox))
+    with pytest.raises((Rejected, Retryable)):
+        await engine.start(id)
+    found = await engine.inspect(id)
+    assert isinstance(found, Container)
+    assert found.has_failed_to_start
+    assert found.error
+
+
+async def test_what_is_not_there_is_not_found(engine: Engine):
+    assert await engine.inspect("0" * 64) is None
+    with pytest.raises(NotFound):
+        await engine.start("0" * 64)
+    with pytest.raises(NotFound):
+        await engine.signal("0" * 64, "SIGTERM")
+    with pytest.raises(NotFound):
+        await engine.rename("0" * 64, "longshore_pool_nobody_1")
+    await engine.remove("0" * 64)
+
+
+async def test_the_list_shows_what_is_there_and_in_which_state(engine: Engine):
+    pod = key()
+    id = await engine.create_sandbox(sandbox_config(engine, pod))
+    (listed,) = await engine.list()
+    assert (listed.id, listed.name, listed.state) == (id, naming.sandbox_name(pod), State.CREATED)
+    await engine.start(id)
+    assert [item.state for item in await engine.list()] == [State.RUNNING]
+    await engine.remove(id)
+    assert await engine.list() == []
+
+
+async def test_events_tell_of_starts_deaths_and_removals(engine: Engine):
+    events = await engine.events()
+    try:
+        async with running(engine) as id:
+            await engine.signal(id, "SIGKILL")
+            await container(engine, id, State.EXITED)
+            await engine.remove(id)
+        seen: list[str] = []
+        async with asyncio.timeout(PATIENCE_S):
+            while "destroy" not in seen:
+                event = await events.get()
+                if event.id == id:
+                    seen.append(event.action)
+        assert seen == ["start", "die", "destroy"]
+    finally:
+        await events.close()
+
+
+async def test_images_are_known_by_name(engine: Engine):
+    assert IMAGE in {name for image in await engine.images() for name in image.names}
+
+
+async def test_an_unknown_image_cannot_be_pulled(engine: Engine):
+    with pytest.raises((Rejected, Retryable)):
+        await engine.pull("127.0.0.1:1/nobody/nothing:1")
+
+
+async def test_a_log_of_nothing_is_not_found(engine: Engine):
+    with pytest.raises(NotFound):
+        await engine.logs("0" * 64, LogOptions())
+
+
+async def test_the_engine_describes_its_host(engine: Engine):
+    info = await engine.info()
+    assert info.cpus > 0
+    assert info.memory_bytes > 0
+    assert info.version
