@@ -37,7 +37,7 @@ from node_agent.core.observed import (
     claimed,
     image_names,
 )
-from node_agent.engine import Engine
+from node_agent.engine import Engine, EngineFailure
 from node_agent.observer import Observer
 from proto.errors import (
     AlreadyExists,
@@ -326,8 +326,11 @@ class Executor:
             async with self._pull_gate:
                 for pod, container in action.wanted_by:
                     self._tell(pod, container, events.pulling(image))
-                self._pulls[image] = Pull(await self._fetch(action, began_ms))
+                done_at_ms = await self._fetch(action, began_ms)
                 await self._observer.look_at_images()
+                if not self._has_image(image):  # else it would be pulled over and over
+                    raise EngineFailure("it was pulled, but the engine does not list it")
+                self._pulls[image] = Pull(done_at_ms)
         except (Retryable, Rejected) as error:
             log.info("image.unavailable", image=image, error=str(error))
             known = self._pulls.get(image, Pull())
@@ -346,7 +349,7 @@ class Executor:
         try:
             await self._engine.pull(image)
         except Retryable as error:
-            if not self._observer.image_names.intersection(image_names(image)):
+            if not self._has_image(image):
                 raise
             told = events.fell_back(image, str(error))
         else:
@@ -354,6 +357,9 @@ class Executor:
         for pod, container in action.wanted_by:
             self._tell(pod, container, told)
         return self._clock()
+
+    def _has_image(self, image: str) -> bool:
+        return not self._observer.image_names.isdisjoint(image_names(image))
 
 
 _TOLD_WAITS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImageNeverPull")

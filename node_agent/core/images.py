@@ -42,7 +42,7 @@ def step(
         text = f'Container image "{spec.image}" is not present with pull policy of Never'
         return Held("ErrImageNeverPull", text, None)
     pull = memory.pulls.get(spec.image)
-    is_fresh = pull is not None and pull.done_at_ms >= needed_since_ms
+    is_fresh = pull is not None and 0 < pull.done_at_ms >= needed_since_ms
     if is_present and (is_fresh or spec.image_pull_policy == "IfNotPresent"):
         return Ready()
     failure = pull.failure if pull else None

@@ -43,6 +43,7 @@ PULL_DEADLINE_S = 1800.0
 """For a whole image: ten gigabytes over 50 Mbit/s."""
 
 _FRAME_HEADER = struct.Struct(">BxxxL")  # stream, length; Docker API, "Attach to a container"
+_NO_CONNECTION = 900  # aiodocker's own "status"
 _PIECE_BYTES_MAX = 65_536
 _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
 
@@ -193,36 +194,29 @@ class Docker:
             params["since"] = f"{options.since_ms / 1000:.3f}"
         async with _translated():
             found = await self._docker.containers.container(id).show()
-        stack = contextlib.AsyncExitStack()
-        response = await self._open(stack, f"containers/{id}/logs", params)
-        return DockerLogs(stack, response.content, is_raw=found["Config"]["Tty"])
+        response = await self._open(f"containers/{id}/logs", params)
+        return DockerLogs(response, is_raw=found["Config"]["Tty"])
 
     async def events(self) -> "DockerEvents":
         """See `Engine`."""
         # Two kinds in one stream cannot be filtered by label: images have none of ours.
         filters = json.dumps({"type": ["container", "image"]})
-        stack = contextlib.AsyncExitStack()
-        response = await self._open(stack, "events", {"filters": filters})
-        return DockerEvents(stack, response.content, self._node)
+        return DockerEvents(await self._open("events", {"filters": filters}), self._node)
 
-    async def _open(
-        self, stack: contextlib.AsyncExitStack, path: str, params: Mapping[str, Any]
-    ) -> aiohttp.ClientResponse:
-        """A response whose body goes on; closed with the stack."""
+    async def _open(self, path: str, params: Mapping[str, Any]) -> aiohttp.ClientResponse:
+        """A response whose body goes on until whoever asked closes it."""
         async with _translated():
-            return await stack.enter_async_context(
-                self._docker._query(path, params=params, timeout=_STREAMING)  # noqa: SLF001
+            return await self._docker._do_query(  # noqa: SLF001
+                path, "GET", params=params, timeout=_STREAMING
             )
 
 
 class DockerLogs:
     """A log's bytes, without the frames that tell the two outputs apart."""
 
-    def __init__(
-        self, stack: contextlib.AsyncExitStack, content: aiohttp.StreamReader, *, is_raw: bool
-    ) -> None:
-        self._stack = stack
-        self._content = content
+    def __init__(self, response: aiohttp.ClientResponse, *, is_raw: bool) -> None:
+        self._response = response
+        self._content = response.content
         self._is_raw = is_raw
         self._left = 0
         """Bytes of the present frame not yet read."""
@@ -245,7 +239,7 @@ class DockerLogs:
 
     async def close(self) -> None:
         """See `LogStream`."""
-        await self._stack.aclose()
+        self._response.close()  # not released: there is no end to wait for
 
 
 _INTERESTING = frozenset({"start", "die", "destroy", "rename"})
@@ -255,11 +249,9 @@ _INTERESTING = frozenset({"start", "die", "destroy", "rename"})
 class DockerEvents:
     """Docker's event stream, this node's objects only."""
 
-    def __init__(
-        self, stack: contextlib.AsyncExitStack, content: aiohttp.StreamReader, node: str
-    ) -> None:
-        self._stack = stack
-        self._content = content
+    def __init__(self, response: aiohttp.ClientResponse, node: str) -> None:
+        self._response = response
+        self._content = response.content
         self._node = node
 
     async def get(self) -> EngineEvent:
@@ -282,7 +274,7 @@ class DockerEvents:
 
     async def close(self) -> None:
         """See `EventStream`."""
-        await self._stack.aclose()
+        self._response.close()  # not released: there is no end to wait for
 
 
 @contextlib.asynccontextmanager
@@ -301,6 +293,8 @@ async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
 
 def _translation(error: aiodocker.DockerError) -> Exception:
     text = str(error.message)
+    if error.status == _NO_CONNECTION:
+        return Unavailable(text)
     if error.status == 404:
         return NotFound(text)
     if error.status == 409:
