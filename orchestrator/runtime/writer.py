@@ -122,7 +122,11 @@ class Writer:
         """
         request = _Request(ops, records)
         if self._epoch is None:
-            request.done.set_exception(NotLeader("this orchestrator does not lead (yet)"))
+            request.done.set_exception(
+                NotLeader(
+                    "nobody leads here at present: the store is away or an election is under way; try again"
+                )
+            )
         elif len(self._queue) >= QUEUE_LIMIT:
             request.done.set_exception(Unavailable("too many writes are waiting"))
         else:
