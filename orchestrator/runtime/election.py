@@ -157,7 +157,7 @@ class Election:
                 term = Term(self._store, result.revision, lease, self._ttl_s, sent_at)
         finally:
             if term is None:
-                pass
+                await _revoke(self._store, lease, self._ttl_s)
         return term
 
     async def _vacancy(self, since_revision: int) -> None:

@@ -44,6 +44,11 @@ SETTLE_RETRY_S = 0.1
 """Between two attempts to learn what became of a transaction."""
 
 
+_NOBODY_LEADS = (
+    "nobody leads here at present: the store is away or an election is under way; try again"
+)
+
+
 class Op(Struct, frozen=True):
     """One object to write or remove.
 
