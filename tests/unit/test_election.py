@@ -255,6 +255,19 @@ def test_an_election_whose_outcome_is_unknown_is_held_again():
         virtual_time.run(main())
 
 
+def test_a_candidate_that_was_too_late_leaves_no_lease_behind():
+    async def main() -> None:
+        server = MemoryServer(lossy("grant", until_s=1, fate=Fate(response_delay_s=1)))
+        async with asyncio.TaskGroup() as tasks:
+            candidates = [tasks.create_task(campaign(server, name)) for name in "abc"]
+            await asyncio.sleep(1.5)
+            assert len(server._leases) == 1
+            for candidate in candidates:
+                candidate.cancel()
+
+    virtual_time.run(main())
+
+
 def test_a_candidate_with_a_broken_or_silent_watch_still_sees_the_vacancy():
     for fate in (Fate(is_request_lost=True), Fate(request_delay_s=1_000_000)):
 
