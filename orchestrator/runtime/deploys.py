@@ -180,12 +180,12 @@ class Deploys:
             new, _ = fields.parse(kind, apply.with_annotation(document))
             found = self._verbs.prepared(kind, new)
             op: Op | None = Op(kind, namespace, name, found, expect="")
-            return _Applied(op, "created", f"{kind.resource}/{name} created")
+            return _Applied(op, "created", f"{_called(kind)}/{name} created")
         fields.parse(kind, document)  # what it says must stand on its own
         merged, _ = fields.parse(kind, apply.apply(kind, codec.to_plain(old), document))
         op = self._verbs.update_op(kind, merged)
         verb = "unchanged" if op is None else "configured"
-        return _Applied(op, verb, f"{kind.resource}/{name} {verb}")
+        return _Applied(op, verb, f"{_called(kind)}/{name} {verb}")
 
     async def _current_lease(self) -> int:
         """The lease of outcomes stored now."""
@@ -239,3 +239,8 @@ def _summary(applied: Sequence[_Applied]) -> DeployOutcome:
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:1024]
+
+
+def _called(kind: Kind[Any]) -> str:
+    """As kubectl says it: ``deployment.apps``."""
+    return f"{kind.singular}.{kind.group}" if kind.group else kind.singular
