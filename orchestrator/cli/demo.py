@@ -16,6 +16,7 @@ import aiohttp
 import structlog
 import yaml
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from orchestrator.cli import api, control, web_image
@@ -56,14 +57,13 @@ class Demo:
         """Two versions of a web server, from a tar: no registry is needed."""
         self._title("Build a small web image, in two versions")
         root = web_image.root()
+        file = self._data.path / "web.tar"
+        file.write_bytes(root)
         for version in (1, 2):
-            self._command(
-                f"tar -c bin www | docker import -c 'ENV VERSION={version}' … - "
-                f"{web_image.image(version)}"
-            )
-            await self._engine.import_image(
-                web_image.image(version), root, web_image.changes(version)
-            )
+            changes, image = web_image.changes(version), web_image.image(version)
+            options = " ".join(f"-c '{change}'" for change in changes)
+            self._command(f"docker import {options} {file} {image}")
+            await self._engine.import_image(image, root, changes)
 
     async def deploy(self) -> None:
         """A Deployment with three replicas becomes three ready pods."""
@@ -173,7 +173,7 @@ class Demo:
         self._console.print(f"  {text}", highlight=False)
 
     def _show(self, pods: list[Pod]) -> None:
-        table = Table(box=None, padding=(0, 2))
+        table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("NAME", "READY", "IP", "NODE", "IMAGE"):
             table.add_column(column)
         for pod in pods:
@@ -184,7 +184,7 @@ class Demo:
                 pod.spec.node_name,
                 pod.spec.containers[0].image,
             )
-        self._console.print(table)
+        self._console.print(Padding.indent(table, 2))
 
 
 def title(console: Console, text: str) -> None:

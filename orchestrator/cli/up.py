@@ -21,6 +21,7 @@ from orchestrator.cli.data_dir import DataDir, Ports
 from orchestrator.cli.engine import connected_engine, engine_address
 from orchestrator.cli.refused import Refused, first_refusal
 from orchestrator.cli.supervise import Daemon, Say, running, script
+from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
 
 SERVER_START_S_MAX = 30.0
@@ -140,7 +141,7 @@ class Cluster:
                 daemon.is_proven = True
 
     async def until_ready(self) -> None:
-        """The API answers, and every node is Ready.
+        """The API answers, a pod may be created, and every node is Ready.
 
         Raises:
             Refused: Not in time; the text ends with what the culprit wrote last.
@@ -151,8 +152,9 @@ class Cluster:
             nonlocal culprit
             ready = {node.metadata.name for node in await client.list(NODES) if api.is_ready(node)}
             missing = [agent for name, agent in self.agents.items() if name not in ready]
-            culprit = missing[0] if missing else culprit
-            return not missing
+            culprit = missing[0] if missing else self.orchestrator
+            namespaces = {found.metadata.name for found in await client.list(NAMESPACES)}
+            return not missing and "default" in namespaces
 
         async with api.connected_api(self.server) as client:
             try:

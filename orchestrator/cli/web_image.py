@@ -1,7 +1,6 @@
 """The demo's web server: BusyBox and nothing else, since no registry need be in reach."""
 
 import io
-import json
 import shutil
 import tarfile
 from pathlib import Path
@@ -10,12 +9,13 @@ from orchestrator.cli.refused import Refused
 
 REPOSITORY = "longshore-demo/web"
 
-SERVE = (
-    # A shell in front: as process 1 it must react to SIGTERM, which httpd alone would not.
-    "trap 'exit 0' TERM; "
-    'echo "version $VERSION from $POD on $NODE" > /www/index.html; '
-    "httpd -f -p 80 -h /www & wait"
-)
+SERVE = b"""#!/bin/sh
+# As process 1 it must react to SIGTERM by itself, which httpd alone would not.
+trap 'exit 0' TERM
+echo "version $VERSION from $POD on $NODE" > /www/index.html
+httpd -f -p 80 -h /www &
+wait
+"""
 
 
 def image(version: int) -> str:
@@ -25,7 +25,7 @@ def image(version: int) -> str:
 
 def changes(version: int) -> list[str]:
     """What ``docker import --change`` adds to the files."""
-    return [f"ENV VERSION={version}", f"CMD {json.dumps(['/bin/sh', '-c', SERVE])}"]
+    return [f"ENV VERSION={version}", 'CMD ["/serve"]']
 
 
 def root() -> bytes:
@@ -43,6 +43,9 @@ def root() -> bytes:
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
+        serve = tarfile.TarInfo("serve")
+        serve.mode, serve.size = 0o755, len(SERVE)
+        tar.addfile(serve, io.BytesIO(SERVE))
         tar.add(Path(found).resolve(), "bin/busybox")
         for name in ("sh", "httpd"):
             link = tarfile.TarInfo(f"bin/{name}")
