@@ -127,11 +127,7 @@ class Writer:
         """
         request = _Request(ops, records)
         if self._epoch is None:
-            request.done.set_exception(
-                NotLeader(
-                    "nobody leads here at present: the store is away or an election is under way; try again"
-                )
-            )
+            request.done.set_exception(NotLeader(_NOBODY_LEADS))
         elif len(self._queue) >= QUEUE_LIMIT:
             request.done.set_exception(Unavailable("too many writes are waiting"))
         else:
