@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from proto.bus import PAYLOAD_BYTES_MAX, Bus, Delivery, Envelope, Intake, Subscription
-from proto.bus.memory import MemoryBus, Network
+from proto.bus.memory import ACK_WAIT_S, MemoryBus, Network
 from proto.bus.nats import NatsBus
 from proto.errors import Unavailable
 from tests import servers
@@ -98,6 +98,14 @@ async def test_a_message_arrives_with_its_headers_at_every_subscriber(connect: C
     for reader in readers:
         (found,) = await take(reader, 1)
         assert found == Envelope("news", b"text", "", {"Nats-Msg-Id": "7"})
+
+
+async def test_whoever_has_subscribed_hears_what_another_client_says_next(connect: Connect):
+    one, two = await connect("one"), await connect("two")
+    for number in range(200):
+        reader = await two.subscribe(f"round.{number}")
+        await one.publish(f"round.{number}", b"")
+        await take(reader, 1)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +241,19 @@ async def test_the_intake_delivers_in_order_and_each_acknowledged_message_once(b
     await intake.close()
 
 
+async def test_nothing_is_delivered_while_a_delivery_is_unacknowledged(bus: Bus):
+    intake = await bus.intake("ONE", "one.*")
+    for name in ("first", "second"):
+        await bus.publish(f"one.{name}", b"")
+    first = await deliver(intake)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await intake.get()
+    await first.ack()
+    assert (await deliver(intake)).envelope.subject == "one.second"
+    await intake.close()
+
+
 async def test_headers_and_payload_come_through_the_intake_as_published(bus: Bus):
     intake = await bus.intake("WHOLE", "whole.*")
     await bus.publish("whole.a", b"\x00\xff", headers={"Nats-Msg-Id": "m-1"})
@@ -253,9 +274,12 @@ async def test_only_what_was_acknowledged_is_gone_after_the_consumer_restarts(co
     taken = await deliver(intake)
     await first.close()  # without an acknowledgement, and without closing the intake
 
+    loop = asyncio.get_running_loop()
+    started = loop.time()
     second = await connect("second")
     intake = await second.intake("AGAIN", "again.*")
     again = await deliver(intake)
+    assert loop.time() - started < ACK_WAIT_S / 2  # the new consumer need not wait for the old
     assert (again.envelope.subject, again.id) == ("again.taken", taken.id)
     await again.ack()
     assert (await deliver(intake)).envelope.subject == "again.waiting"
