@@ -6,7 +6,7 @@ The agents have the real door to Docker (`node_agent.engine`); this is what a us
 
 import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +33,19 @@ class Engine:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def containers(self, node: str, *, running_only: bool = False) -> list[str]:
-        """The ids of a node's containers."""
+    async def containers(self, node: str) -> dict[str, str]:
+        """Ids and states of a node's containers."""
         filters = codec.encode({"label": [f"{NODE_LABEL}={node}"]}).decode()
-        params = {"filters": filters, "all": "0" if running_only else "1"}
-        found = await self._ask("GET", "/containers/json", params=params)
-        return [container["Id"] for container in found]
+        found = await self._ask("GET", "/containers/json", params={"filters": filters, "all": "1"})
+        return {container["Id"]: container["State"] for container in found}
 
-    async def kill(self, containers: Sequence[str]) -> None:
+    async def kill(self, containers: Iterable[str]) -> None:
         """SIGKILL them."""
         for container in containers:
             # 404: gone, 409: not running; both are what was wanted.
             await self._ask("POST", f"/containers/{container}/kill", fine=(404, 409))
 
-    async def remove(self, containers: Sequence[str]) -> None:
+    async def remove(self, containers: Iterable[str]) -> None:
         """Kill and remove them."""
         for container in containers:
             params = {"force": "1", "v": "1"}

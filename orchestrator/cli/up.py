@@ -279,8 +279,11 @@ async def _is_open(port: int) -> bool:
 
 
 async def _kill_containers(node: str) -> int:
-    """What a power failure does to them. Returns how many there were."""
+    """What a power failure does to them. Returns how many ran."""
     async with connected_engine() as engine:
-        containers = await engine.containers(node, running_only=True)
-        await engine.kill(containers)
-    return len(containers)
+        containers = await engine.containers(node)
+        alive = [id for id, state in containers.items() if state == "running"]
+        await engine.kill(alive)
+        # The agent's last request may be under way: removing waits for it.
+        await engine.remove(id for id, state in containers.items() if state == "created")
+    return len(alive)
