@@ -123,7 +123,7 @@ def pod(
     if ready_since_ms is not None:
         since = format_time(ready_since_ms)
         conditions = (Condition(type="Ready", status="True", last_transition_time=since),)
-    found = PODS.defaults(
+    return PODS.defaults(
         Pod(
             api_version="v1",
             kind="Pod",
@@ -157,7 +157,6 @@ def pod(
             ),
         )
     )
-    return found
 
 
 def node(

@@ -68,7 +68,7 @@ def test_a_pod_that_became_ready_lately_goes_before_one_that_has_been_for_long()
         pod("long", owner="rs1", node="n1", ready_since_ms=NOW_MS - 60_000),
         pod("lately", owner="rs1", node="n1", ready_since_ms=NOW_MS),
     ]
-    assert [found.metadata.name for found in least_useful_first(pods, 0, NOW_MS)][0] == "lately"
+    assert least_useful_first(pods, 0, NOW_MS)[0].metadata.name == "lately"
 
 
 def test_pods_that_ended_or_are_going_do_not_count():
