@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from proto.bus import PAYLOAD_BYTES_MAX, Bus, Delivery, Envelope, Intake, Subscription
 from proto.bus.memory import ACK_WAIT_S, MemoryBus, Network
-from proto.bus.nats import NatsBus
+from proto.bus.nats import PULL_S, NatsBus
 from proto.errors import Unavailable
 from tests import servers
 
@@ -429,15 +429,17 @@ async def test_an_intake_outlives_the_loss_of_its_stream_and_ids_never_repeat():
         await bus.publish("lost.a", b"")
         before = await deliver(intake)
         await before.ack()
-        await server.kill()
-        shutil.rmtree(server.directory / "jetstream")
-        await server.start()
-        await bell.wait()
         async with asyncio.TaskGroup() as tasks:
             waiting = tasks.create_task(deliver(intake))
+            await server.kill()
+            shutil.rmtree(server.directory / "jetstream")
+            await server.start()
+            await bell.wait()
+            started = asyncio.get_running_loop().time()
             while not waiting.done():  # until the stream is back, what is published is lost
                 await bus.publish("lost.b", b"")
                 await asyncio.sleep(0.05)
+            assert asyncio.get_running_loop().time() - started < PULL_S / 2
         after = waiting.result()
         assert after.envelope.subject == "lost.b"
         assert after.id != before.id
