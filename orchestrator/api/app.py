@@ -147,7 +147,7 @@ class Api:
         handler = handlers.get(request.method)
         if handler is resources.list_ and call.query.is_watch:
             return await watch.watch(call)
-        if handler is None or (handler is resources.create and target.namespace is None):
+        if handler is None or (target.namespace is None and handler is not resources.list_):
             raise method_not_allowed()
         return await handler(call)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage
 
 from orchestrator.api import protobuf
 from orchestrator.api.errors import unsupported_media_type
@@ -27,13 +28,25 @@ async def read(request: web.Request) -> dict[str, Any]:
         BadRequest: It cannot be understood, or is no object.
         HttpError: 415 for a format that is not known.
     """
-    body = await request.read()
+    body = await read_bytes(request)
     if not body.strip():
         return {}
     found = _decoded(request.content_type, body)
     if not isinstance(found, dict):
         raise BadRequest("the body of the request is not an object")
     return found
+
+
+async def read_bytes(request: web.Request) -> bytes:
+    """The body as it came.
+
+    Raises:
+        BadRequest: It is not encoded as its headers say.
+    """
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, BadHttpMessage) as error:
+        raise BadRequest(f"the body of the request cannot be read: {error}") from error
 
 
 def _decoded(content_type: str, body: bytes) -> Any:
@@ -65,7 +78,7 @@ def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
             f'{body.get("kind")} in version "{body.get("apiVersion")}" cannot be handled as a '
             f'{kind.name}: expected "{kind.api_version}, Kind={kind.name}"'
         )
-    metadata = body.get("metadata") or {}
+    metadata = {} if body.get("metadata") is None else body["metadata"]
     if not isinstance(metadata, dict):
         raise BadRequest("metadata is not an object")
     namespace = metadata.get("namespace") or target.namespace

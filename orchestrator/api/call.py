@@ -4,6 +4,7 @@ import asyncio
 import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from aiohttp import web
@@ -31,7 +32,7 @@ class Query(Struct, frozen=True):
 
     Attributes:
         resource_version: None when it was not given; 0 takes any.
-        timeout_s: How long a watch may last; None when it was not given.
+        timeout_s: How long a watch may last; 0 for as long as the server likes.
         validation: ``Strict``, ``Warn`` or ``Ignore``.
         include_object: What comes along with a table's rows.
     """
@@ -42,7 +43,7 @@ class Query(Struct, frozen=True):
     token: str = ""
     resource_version: int | None = None
     is_watch: bool = False
-    timeout_s: int | None = None
+    timeout_s: int = 0
     wants_bookmarks: bool = False
     wants_initial_events: bool = False
     is_dry_run: bool = False
@@ -73,7 +74,7 @@ def parse_query(given: "web.BaseRequest") -> Query:
         token=query.get("continue", ""),
         resource_version=_count(query.get("resourceVersion")),
         is_watch=_flag(query.get("watch")),
-        timeout_s=_count(query.get("timeoutSeconds")),
+        timeout_s=_count(query.get("timeoutSeconds")) or 0,
         wants_bookmarks=_flag(query.get("allowWatchBookmarks")),
         wants_initial_events=_flag(query.get("sendInitialEvents")),
         is_dry_run=bool(dry_run),
@@ -120,11 +121,12 @@ class Call:
     target: Target
     query: Query
 
-    @property
+    @cached_property
     def format(self) -> negotiation.Format:
         """What the client wants objects to look like."""
         return negotiation.choose(self.request.headers.get("Accept", ""))
 
+    @cached_property
     def selector(self) -> Selector:
         """What the client wants to see."""
         return selectors.parse(self.target.kind, self.query.labels, self.query.fields)

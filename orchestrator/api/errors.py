@@ -98,8 +98,8 @@ class Failure:
         if isinstance(error, HttpError):
             self.retry_after_s = error.retry_after_s
         if kind is not None:
-            self.details = {"name": name, "group": kind.group, "kind": kind.plural}
-            self.details = {key: value for key, value in self.details.items() if value}
+            named = {"name": _printable(name), "group": kind.group, "kind": kind.plural}
+            self.details = {key: value for key, value in named.items() if value}
         if isinstance(error, Invalid):
             self.details |= {"name": error.name, "kind": error.kind}
             self.details["causes"] = [codec.to_plain(field) for field in error.errors]
@@ -136,13 +136,17 @@ def _classify(error: Exception) -> tuple[int, str]:
 
 def _say(error: Exception) -> str:
     if isinstance(error, LongshoreError):
-        # Text of the request may hold lone surrogates, which are no UTF-8.
-        return str(error).encode(errors="replace").decode()
+        return _printable(str(error))
     if isinstance(error, TimeoutError):
         return "the request did not complete in time; a write may still have been made"
     if isinstance(error, RecursionError):
         return "the document is nested too deeply"
     return "Internal error occurred: see the orchestrator's log"
+
+
+def _printable(text: str) -> str:
+    """The text of a path may hold lone surrogates, which are no UTF-8."""
+    return text.encode(errors="replace").decode()
 
 
 def success(kind: Kind[Any] | None = None, name: str = "", uid: str = "") -> dict[str, Any]:

@@ -62,9 +62,6 @@ _ZERO_COUNTS = frozenset(
 )
 """Pointers in Go: their zero was meant. Other fields are written even when they are not set."""
 
-_NESTING_MAX = 64
-"""Real objects nest about 15 deep."""
-
 
 class _Field(Struct, frozen=True):
     name: str
@@ -153,7 +150,7 @@ def decode(body: bytes) -> dict[str, Any]:
     message = _message_name(api_version, kind)
     if message is None:
         raise BadRequest(f'no protobuf fields are known of "{api_version}, Kind={kind}"')
-    return {"apiVersion": api_version, "kind": kind} | _object(message, raw, 0)
+    return {"apiVersion": api_version, "kind": kind} | _object(message, raw)
 
 
 def _message_name(api_version: str, kind: str) -> str | None:
@@ -165,9 +162,7 @@ def _message_name(api_version: str, kind: str) -> str | None:
     return None
 
 
-def _object(message: str, data: bytes, depth: int) -> dict[str, Any]:
-    if depth > _NESTING_MAX:
-        raise BadRequest("not protobuf: nested too deeply")
+def _object(message: str, data: bytes) -> dict[str, Any]:
     fields = _messages()[message]
     found: dict[str, Any] = {}
     for number, raw in _Message(data):
@@ -175,10 +170,10 @@ def _object(message: str, data: bytes, depth: int) -> dict[str, Any]:
         if field is None:
             continue
         if field.is_map:
-            key, value = _map_entry(field.type, raw, depth)
+            key, value = _map_entry(field.type, raw)
             found.setdefault(field.name, {})[key] = value
             continue
-        value = _value(field.type, raw, depth)
+        value = _value(field.type, raw)
         if field.is_list:
             found.setdefault(field.name, []).append(value)
         elif field.name in _INLINE:
@@ -194,17 +189,17 @@ def _is_unset(field: _Field, value: Any) -> bool:
     return value in (0, False) and field.name not in _ZERO_COUNTS and "." not in field.type
 
 
-def _map_entry(type_: str, raw: int | bytes, depth: int) -> tuple[str, Any]:
-    key, value = "", _value(type_, b"", depth)
+def _map_entry(type_: str, raw: int | bytes) -> tuple[str, Any]:
+    key, value = "", _value(type_, b"")
     for number, part in _Message(_bytes(raw)):
         if number == 1:
             key = _text(part)
         elif number == 2:
-            value = _value(type_, part, depth)
+            value = _value(type_, part)
     return key, value
 
 
-def _value(type_: str, raw: int | bytes, depth: int) -> Any:
+def _value(type_: str, raw: int | bytes) -> Any:
     match type_:
         case "string":
             return _text(raw)
@@ -225,7 +220,7 @@ def _value(type_: str, raw: int | bytes, depth: int) -> Any:
         case "authentication.v1.ExtraValue":
             return [_text(value) for _, value in _Message(_bytes(raw))]
         case message if message in _messages():
-            return _object(message, _bytes(raw), depth + 1)
+            return _object(message, _bytes(raw))
         case _:
             raise BadRequest(f"no protobuf fields are known of {type_}")
 

@@ -1,6 +1,6 @@
 """The verbs on objects and collections, the same for every kind."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -67,7 +67,7 @@ async def list_(call: Call) -> web.Response:
     metadata: dict[str, Any] = {"resourceVersion": str(page.version)}
     if page.token:
         metadata["continue"] = page.token
-        if call.selector().is_empty:  # with a selector Kubernetes does not count them
+        if call.selector.is_empty:  # with a selector Kubernetes does not count them
             metadata["remainingItemCount"] = page.remaining
     kind, form = call.target.kind, call.format
     if form.shape is Shape.TABLE:
@@ -105,9 +105,14 @@ def _page(call: Call) -> Page:
 
 def selected(call: Call) -> list[Entry]:
     """The collection's objects that the selectors let through, ordered."""
-    target, selector = call.target, call.selector()
-    namespace = target.namespace if target.kind.is_namespaced else None
-    entries = call.services.world.entries(target.kind, namespace)
+    target, selector, world = call.target, call.selector, call.services.world
+    namespace = target.namespace if target.kind.is_namespaced else ""
+    entries: Iterable[Entry]
+    if selector.name and namespace is not None:  # as whoever waits for one object asks
+        entry = world.entry(target.kind, namespace, selector.name)
+        entries = () if entry is None else (entry,)
+    else:
+        entries = world.entries(target.kind, namespace or None)
     if selector.is_empty:
         return list(entries)
     return [entry for entry in entries if selector.matches(entry.object)]
@@ -206,7 +211,7 @@ async def read_patch(call: Call) -> Patcher:
             "the body of the request was in an unknown format - accepted media types include: "
             f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}",
         )
-    body = codec.decode_any(await call.request.read())
+    body = codec.decode_any(await bodies.read_bytes(call.request))
 
     def apply(document: Any, model: type[Model]) -> dict[str, Any]:
         if content_type == JSON_PATCH:

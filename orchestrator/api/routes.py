@@ -41,7 +41,7 @@ def parse(parts: list[str]) -> Target | None:
     match parts:
         case ["api", version, *rest] if rest:
             return _target("", version, rest)
-        case ["apis", group, version, *rest] if rest:
+        case ["apis", group, version, *rest] if group and rest:
             return _target(group, version, rest)
     return None
 

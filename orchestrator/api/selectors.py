@@ -38,6 +38,12 @@ class Selector(Struct, frozen=True):
         """Whether it selects everything."""
         return self.labels.is_empty and not self.fields
 
+    @property
+    def name(self) -> str:
+        """The only name that is selected; empty when there may be more."""
+        names = (t.value for t in self.fields if t.field == "metadata.name" and t.is_equal)
+        return next(names, "")
+
     def matches(self, resource: Any) -> bool:
         """Whether the object is selected."""
         return all(

@@ -41,9 +41,9 @@ async def watch(call: Call) -> web.StreamResponse:
     response = web.StreamResponse(
         headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
     )
-    await response.prepare(call.request)
     call.services.watches.add(session.end)
     try:
+        await response.prepare(call.request)
         await session.run(response)
     except (ConnectionResetError, BrokenPipeError):
         pass  # the client left
@@ -62,7 +62,7 @@ class _Session:
 
     def __init__(self, call: Call) -> None:
         self._call = call
-        self._selector = call.selector()
+        self._selector = call.selector
         self._format = call.format
         self._loop = asyncio.get_running_loop()
         self._has_columns = False
@@ -90,7 +90,7 @@ class _Session:
         except Compacted as error:
             self._first = [self._error(error)]
         now = self._loop.time()
-        self._ends_at = now + (DURATION_S if query.timeout_s is None else query.timeout_s)
+        self._ends_at = now + (query.timeout_s or DURATION_S)
         self._bookmark_at = now + BOOKMARK_EVERY_S
 
     def close(self) -> None:

@@ -3,8 +3,8 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -63,6 +63,8 @@ class Running:
     writer: Writer
     logs: Logs
     http: aiohttp.ClientSession
+    stop: Callable[[], Awaitable[None]]
+    """Stop answering, as at the orchestrator's end."""
 
     async def ask(self, method: str, path: str, body: Any = None, **kwargs: Any) -> tuple[int, Any]:
         """Status and JSON of an answer."""
@@ -92,6 +94,8 @@ async def running(store: Store | None = None, port: int = 0) -> AsyncIterator[Ru
         lead = tasks.create_task(writer.run(leader.create_revision))
         await writer.ready.wait()
         await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
-        async with serving(api, "127.0.0.1", port) as chosen, aiohttp.ClientSession() as http:
-            yield Running(f"http://127.0.0.1:{chosen}", world, verbs, writer, logs, http)
+        async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
+            chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
+            url = f"http://127.0.0.1:{chosen}"
+            yield Running(url, world, verbs, writer, logs, http, stack.aclose)
         lead.cancel()
