@@ -8,7 +8,6 @@ method: its wrappers decode bytes to text and start tasks of their own.
 import asyncio
 import contextlib
 import json
-import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from node_agent.engine import (
     LogOptions,
     pause,
 )
+from node_agent.engine.frames import Deframer
 from node_agent.engine.hostname import set_hostname
 from node_agent.engine.inspection import (
     created_config,
@@ -42,7 +42,6 @@ DEADLINE_S = 60.0
 PULL_DEADLINE_S = 1800.0
 """For a whole image: ten gigabytes over 50 Mbit/s."""
 
-_FRAME_HEADER = struct.Struct(">BxxxL")  # stream, length; Docker API, "Attach to a container"
 _NO_CONNECTION = 900  # aiodocker's own "status"
 _PIECE_BYTES_MAX = 65_536
 _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
@@ -216,26 +215,19 @@ class DockerLogs:
 
     def __init__(self, response: aiohttp.ClientResponse, *, is_raw: bool) -> None:
         self._response = response
-        self._content = response.content
         self._is_raw = is_raw
-        self._left = 0
-        """Bytes of the present frame not yet read."""
+        self._frames = Deframer()
 
     async def read(self) -> bytes:
         """See `LogStream`."""
-        try:
-            if self._is_raw:
-                return await self._content.read(_PIECE_BYTES_MAX)
-            while self._left == 0:
-                header = await self._content.readexactly(_FRAME_HEADER.size)
-                self._left = _FRAME_HEADER.unpack(header)[1]
-            piece = await self._content.read(min(self._left, _PIECE_BYTES_MAX))
-        except asyncio.IncompleteReadError:
-            return b""
-        except (aiohttp.ClientError, OSError) as error:
-            raise Unavailable(f"the log's stream broke: {error}") from error
-        self._left -= len(piece)
-        return piece
+        while True:
+            try:
+                chunk = await self._response.content.read(_PIECE_BYTES_MAX)
+            except (aiohttp.ClientError, OSError) as error:
+                raise Unavailable(f"the log's stream broke: {error}") from error
+            piece = chunk if self._is_raw or not chunk else self._frames.feed(chunk)
+            if piece or not chunk:
+                return piece
 
     async def close(self) -> None:
         """See `LogStream`."""

@@ -25,7 +25,7 @@ from node_agent.engine import (
     Listed,
     LogOptions,
 )
-from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable
+from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
 Delays = Mapping[str, tuple[float, float]]
 """Verb to the shortest and the longest time it takes, seconds."""
@@ -40,6 +40,9 @@ DELAYS: Delays = {
     "look": (0.001, 0.005),
 }
 """As measured with Docker 20.10 on two busy cores."""
+
+DEADLINE_S = 60.0
+"""For one answer, as in `docker`."""
 
 
 class FakeEngine:
@@ -66,6 +69,8 @@ class FakeEngine:
         self.node = node
         self.on_start: Callable[[Container], None] | None = None
         """Called when a pod's container begins to run: where a simulation checks its invariants."""
+        self.pulls: list[str] = []
+        """Every pull that was asked for, in order."""
         self.registry: set[str] = set()
         """Images that can be pulled, under the names that manifests use."""
         self.is_registry_reachable = True
@@ -102,7 +107,7 @@ class FakeEngine:
         self.break_streams()
 
     def hang(self) -> None:
-        """No verb returns until `resume`."""
+        """No verb returns until `resume`, or until its deadline."""
         self._awake.clear()
 
     def resume(self) -> None:
@@ -163,6 +168,7 @@ class FakeEngine:
 
     async def pull(self, image: str) -> None:
         """See `Engine`."""
+        self.pulls.append(image)
         await self._delay("pull", image)
         if not self.is_registry_reachable:
             raise EngineFailure("Get https://registry/v2/: dial tcp: lookup registry: no such host")
@@ -286,7 +292,11 @@ class FakeEngine:
     async def _delay(self, verb: str, name: str) -> None:
         """The time it takes; then whatever should go wrong does, before anything happened."""
         await asyncio.sleep(self._rng.uniform(*self._delays.get(verb, (0.0, 0.0))))
-        await self._awake.wait()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await self._awake.wait()
+        except TimeoutError as error:
+            raise UnknownResult(f"no answer within {DEADLINE_S:.0f} s") from error
         if self._is_down:
             raise Unavailable("the engine does not answer")
         if text := self.fails(verb, name):
