@@ -80,7 +80,7 @@ class Watch(Protocol):
     """The changes under a prefix, in order, whole transactions at a time."""
 
     async def batch(self) -> Sequence[WatchEvent]:
-        """The next changes; waits for them.
+        """The next changes; waits for them. Cancelling it ends the watch.
 
         Raises:
             Compacted: The history is gone: list again.

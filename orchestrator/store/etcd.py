@@ -56,6 +56,7 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 500),
     ("grpc.keepalive_time_ms", 6_000),  # etcd cuts clients that ping faster than each 5 s
     ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.max_pings_without_data", 0),  # no limit: a quiet watch is no dead one
 )
 
 
