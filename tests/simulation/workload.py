@@ -1,0 +1,272 @@
+"""The client: declares workloads, changes and deletes them, and remembers what was acknowledged."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
+
+from orchestrator.runtime.verbs import Verbs
+from proto import codec, subjects
+from proto.bus import Envelope
+from proto.errors import AlreadyExists, NotFound, Retryable, UnknownResult
+from proto.kinds.deployment import DEPLOYMENTS, Deployment, DeploymentSpec
+from proto.kinds.kind import Kind
+from proto.kinds.pod import (
+    PODS,
+    Container,
+    Pod,
+    PodSpec,
+    PodTemplateSpec,
+    ResourceRequirements,
+)
+from proto.messages import DeployOutcome
+from proto.meta import LabelSelector, ObjectMeta
+from tests.simulation.cluster import Cluster
+from tests.simulation.environment import IMAGES
+from tests.simulation.invariants import Invariants, Wanted
+from tests.simulation.loop import Killed, Violation
+
+T = TypeVar("T")
+
+CPU = "700m"
+"""Of each pod: five fit a node of four cores, so that room is scarce when a host is lost."""
+
+DEPLOYMENTS_MAX = 3
+BARE_PODS_MAX = 2
+TIMEOUT_S = 5.0
+AGAIN_S = 0.2
+
+
+class Workload:
+    """See the module; one operation at a time."""
+
+    def __init__(self, cluster: Cluster, invariants: Invariants, rng: random.Random) -> None:
+        self._cluster = cluster
+        self._invariants = invariants
+        self._wanted = invariants.wanted
+        self._rng = rng
+        self._serial = 0
+        self._replicas_max = cluster.shape.nodes + 1
+        self._messages: list[tuple[str, bytes]] = []
+        self._answers: dict[str, asyncio.Future[DeployOutcome]] = {}
+        cluster.network_client("client", "_INBOX.client.*", self._answered)
+        self.done: list[str] = []
+
+    async def step(self) -> None:
+        """One random change, until it is acknowledged."""
+        deployments = [name for name, found in self._wanted.items() if found.replicas is not None]
+        pods = [name for name, found in self._wanted.items() if found.replicas is None]
+        choices: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        if len(deployments) < DEPLOYMENTS_MAX:
+            choices += [self._create, self._deploy_new] * (1 if deployments else 3)
+        if deployments:
+            name = self._rng.choice(deployments)
+            choices += [lambda: self._modify(name)] * 4 + [lambda: self._deploy(name)] * 2
+        if len(deployments) > 1:
+            choices += [lambda: self._delete(DEPLOYMENTS, name)]
+        if len(pods) < BARE_PODS_MAX:
+            choices += [self._create_pod]
+        if pods:
+            choices += [lambda: self._delete(PODS, pods[0])]
+        if self._messages:
+            choices += [self._repeat_message]
+        await self._rng.choice(choices)()
+
+    async def last_change(self) -> None:
+        """To something else than before, whatever there is."""
+        deployments = [name for name, found in self._wanted.items() if found.replicas is not None]
+        if deployments:
+            await self._modify(self._rng.choice(deployments))
+        else:
+            await self._create()
+
+    # -- operations
+
+    def _new_name(self, what: str) -> str:
+        self._serial += 1
+        return f"{what}-{self._serial}"
+
+    def _draw(self, other_than: Wanted | None = None) -> Wanted:
+        while True:
+            found = Wanted(self._rng.choice(IMAGES), self._rng.randint(0, self._replicas_max))
+            if found != other_than:
+                return found
+
+    async def _create(self) -> None:
+        name, wanted = self._new_name("web"), self._draw()
+        await self._until_done(
+            f"create {name} {wanted}",
+            lambda verbs: verbs.create(DEPLOYMENTS, _deployment(name, wanted)),
+            repeated=AlreadyExists,
+        )
+        self._acknowledged(DEPLOYMENTS, name, wanted)
+
+    async def _modify(self, name: str) -> None:
+        wanted = self._draw(self._wanted[name])
+
+        def change(old: Deployment) -> Deployment:
+            spec = _deployment(name, wanted).spec
+            template = replace(old.spec.template, spec=spec.template.spec)
+            return replace(old, spec=replace(old.spec, replicas=wanted.replicas, template=template))
+
+        await self._until_done(
+            f"change {name} to {wanted}",
+            lambda verbs: verbs.modify(DEPLOYMENTS, "default", name, change),
+        )
+        self._acknowledged(DEPLOYMENTS, name, wanted)
+
+    async def _create_pod(self) -> None:
+        name, wanted = self._new_name("pod"), Wanted(self._rng.choice(IMAGES))
+        pod = Pod(metadata=ObjectMeta(name=name), spec=_pod_spec(wanted.image))
+        await self._until_done(
+            f"create {name} {wanted}",
+            lambda verbs: verbs.create(PODS, pod),
+            repeated=AlreadyExists,
+        )
+        self._acknowledged(PODS, name, wanted)
+
+    async def _delete(self, kind: Kind[Any], name: str) -> None:
+        propagation = self._rng.choice(("", "Background", "Foreground"))
+        await self._until_done(
+            f"delete {name} {propagation}",
+            lambda verbs: verbs.delete(kind, "default", name, propagation=propagation),
+            repeated=NotFound,
+        )
+        self._wanted.pop(name)
+        left = self._invariants.stored(kind, name)
+        if left is not None and not left.metadata.deletion_timestamp:
+            self._fail(f"the delete of {name} was acknowledged and is not in the store")
+
+    async def _until_done(
+        self,
+        what: str,
+        ask: Callable[[Verbs], Coroutine[Any, Any, object]],
+        *,
+        repeated: type[Exception] | None = None,
+    ) -> None:
+        """Ask whoever leads, again until it is done. `repeated` says that an earlier try was."""
+        may_be_done = False
+        while True:
+            plane = self._cluster.leader()
+            if plane is None or plane.process is None or plane.control is None:
+                await asyncio.sleep(AGAIN_S)
+                continue
+            try:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await plane.process.call(ask(plane.control.verbs))
+            except (TimeoutError, Killed, UnknownResult):
+                may_be_done = True
+            except Retryable:
+                pass
+            except (AlreadyExists, NotFound) as error:
+                if repeated is None or not isinstance(error, repeated):
+                    if "namespaces" not in str(error):  # the cluster has just begun
+                        self._fail(f"{what}: {error!r}")
+                elif not may_be_done:
+                    self._fail(f"{what}: said not to be done, and is: {error!r}")
+                else:
+                    break
+            else:
+                break
+            await asyncio.sleep(AGAIN_S)
+        self.done.append(f"{self._invariants.now():.3f} {what}")
+
+    def _acknowledged(self, kind: Kind[Any], name: str, wanted: Wanted) -> None:
+        """What was acknowledged is in the store then and there."""
+        self._wanted[name] = wanted
+        found = self._invariants.stored(kind, name)
+        if found is None:
+            self._fail(f"{name} was acknowledged and is not in the store")
+        elif isinstance(found, Deployment):
+            image = found.spec.template.spec.containers[0].image
+            if Wanted(image, found.spec.replicas) != wanted:
+                self._fail(f"{name}: {wanted} was acknowledged, the store holds another")
+
+    def _fail(self, text: str) -> None:
+        self._cluster.loop.fail(Violation(text))
+
+    # -- deploys by message
+
+    async def _deploy_new(self) -> None:
+        await self._publish(self._new_name("web"), self._draw())
+
+    async def _deploy(self, name: str) -> None:
+        await self._publish(name, self._draw(self._wanted[name]))
+
+    async def _publish(self, name: str, wanted: Wanted) -> None:
+        id = f"message-{len(self._messages)}"
+        payload = codec.encode(_manifest(name, wanted))
+        outcome = await self._outcome(id, payload)
+        if outcome.outcome not in ("created", "configured"):
+            self._fail(f"deploy of {name} {wanted}: {outcome}")
+        self._messages.append((id, payload))
+        self._acknowledged(DEPLOYMENTS, name, wanted)
+        self.done.append(f"{self._invariants.now():.3f} deployed {name} {wanted}")
+
+    async def _repeat_message(self) -> None:
+        """One that was applied long ago: nothing must change."""
+        id, payload = self._rng.choice(self._messages)
+        outcome = await self._outcome(id, payload)
+        if not outcome.is_duplicate:
+            self._fail(f"{id} was applied twice: {outcome}")
+        self.done.append(f"{self._invariants.now():.3f} repeated {id}")
+
+    async def _outcome(self, id: str, payload: bytes) -> DeployOutcome:
+        """Publish under an id, again and again, until somebody answers."""
+        self._serial += 1
+        inbox = f"_INBOX.client.{self._serial}"
+        answer = self._answers[inbox] = asyncio.get_running_loop().create_future()
+        subject, headers = subjects.deploy("default"), {"Nats-Msg-Id": id}
+        while True:
+            self._cluster.network.carry("client", Envelope(subject, payload, inbox, headers))
+            await asyncio.wait([answer], timeout=self._rng.uniform(0.5, 3.0))
+            if answer.done():
+                return answer.result()
+
+    def _answered(self, envelope: Envelope) -> None:
+        answer = self._answers.get(envelope.subject)
+        if answer is not None and not answer.done():
+            answer.set_result(codec.decode(envelope.payload, DeployOutcome))
+
+
+def _pod_spec(image: str) -> PodSpec:
+    container = Container(
+        name="web", image=image, resources=ResourceRequirements(requests={"cpu": CPU})
+    )
+    return PodSpec(containers=(container,), termination_grace_period_seconds=2)
+
+
+def _deployment(name: str, wanted: Wanted) -> Deployment:
+    labels = {"app": name}
+    return Deployment(
+        metadata=ObjectMeta(name=name),
+        spec=DeploymentSpec(
+            replicas=wanted.replicas,
+            selector=LabelSelector(match_labels=labels),
+            template=PodTemplateSpec(
+                metadata=ObjectMeta(labels=labels), spec=_pod_spec(wanted.image)
+            ),
+        ),
+    )
+
+
+def _manifest(name: str, wanted: Wanted) -> dict[str, Any]:
+    container = {"name": "web", "image": wanted.image, "resources": {"requests": {"cpu": CPU}}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": wanted.replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 2},
+            },
+        },
+    }
+
+
+
