@@ -2,15 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
 
 from orchestrator.api.app import Api
-
-if TYPE_CHECKING:
-    from orchestrator.runtime.control_plane import ControlPlane
+from orchestrator.runtime.control_plane import ControlPlane
 
 log = structlog.get_logger()
 
@@ -20,7 +17,7 @@ SHUTDOWN_S = 2.0
 
 @asynccontextmanager
 async def listening(
-    plane: "ControlPlane", host: str, port: int, clock: Callable[[], int]
+    plane: ControlPlane, host: str, port: int, clock: Callable[[], int]
 ) -> AsyncIterator[int]:
     """Answer for a control plane while the context is open; the port, which may be chosen by 0.
 
