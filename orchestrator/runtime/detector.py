@@ -204,4 +204,4 @@ class Detector:
 
 
 def _loop_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)
+    return round(asyncio.get_running_loop().time() * 1000)  # int() would fall a tick short
