@@ -1,1 +1,1 @@
-"""What both daemons must agree on: kinds, messages, subjects and the bus; no behaviour beyond that."""
+"""What both daemons must agree on: kinds, messages, subjects, the bus; no behaviour beyond that."""

@@ -19,7 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 @lru_cache(maxsize=256)  # a decoder per message and kind
 def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(cast(Any, type_))
+    return msgspec.json.Decoder(cast("Any", type_))
 
 
 def encode(value: Any) -> bytes:
@@ -34,7 +34,7 @@ def decode(payload: bytes, type_: type[T]) -> T:
         BadRequest: The bytes are not JSON of that shape; the text names the field.
     """
     try:
-        found: T = _decoder(cast(Hashable, type_)).decode(payload)
+        found: T = _decoder(cast("Hashable", type_)).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"not a {getattr(type_, '__name__', type_)}: {error}") from error
     return found

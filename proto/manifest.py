@@ -23,7 +23,7 @@ VALUES_MAX = 500_000
 class _Loader(yaml.CSafeLoader):
     """See the module."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  PyYAML's way to say it
+    yaml_implicit_resolvers: dict[str, Any] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """A mapping whose keys are texts, each once."""

@@ -12,11 +12,15 @@ Unknown fields are ignored, so that a newer peer can talk to an older one.
 """
 
 from collections.abc import Mapping
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from proto.kinds.node import ContainerImage, NodeSystemInfo
 from proto.kinds.pod import PodSpec, PodStatus
+
+TIME_MS_MAX = 253_402_300_799_999
+"""The end of the year 9999, epoch milliseconds: later times have no RFC 3339 text."""
 
 
 class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -124,6 +128,7 @@ class NodeEvent(Message, frozen=True, kw_only=True):
 
     Attributes:
         type: ``Normal`` or ``Warning``.
+        at_ms: Epoch milliseconds.
         field_path: ``spec.containers{web}``, or empty for the pod as a whole.
     """
 
@@ -134,7 +139,7 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     type: str
     reason: str
     message: str
-    at_ms: int
+    at_ms: Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
     field_path: str = ""
 
 
@@ -192,8 +197,11 @@ StreamReply = StreamStarted | StreamFailed
 
 
 class StreamGrant(Message, frozen=True, kw_only=True):
-    """The reader's side: `total_bytes` counts from the stream's start, so a lost grant is healed by
-    the next. A closed stream ends the sender.
+    """How much the reader takes in all, and whether it still does.
+
+    Attributes:
+        total_bytes: From the stream's start, so that a lost grant is healed by the next.
+        is_closed: The sender stops.
     """
 
     total_bytes: int

@@ -5,7 +5,7 @@ from node_agent.core.actions import ContainerConfig, PublishedPort, SandboxConfi
 from node_agent.core.env import environment, expand
 from node_agent.core.observed import Sandbox
 from proto import quantity
-from proto.kinds.pod import Container as ContainerSpec
+from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
 
 GRACE_DEFAULT_S = 30

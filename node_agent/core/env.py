@@ -8,7 +8,7 @@ names nothing stays as it is.
 import re
 from collections.abc import Mapping
 
-from proto.kinds.pod import Container, EnvVar
+from proto.kinds.container import Container, EnvVar
 from proto.messages import AssignedPod
 
 _REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")

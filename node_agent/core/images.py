@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from node_agent.core import restart
 from node_agent.core.observed import Observed, image_names
-from proto.kinds.pod import Container as ContainerSpec
+from proto.kinds.container import Container as ContainerSpec
 
 
 class Ready(Struct, frozen=True):

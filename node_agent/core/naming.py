@@ -10,7 +10,7 @@ import hashlib
 import msgspec
 from msgspec import Struct
 
-from proto.kinds.pod import Container as ContainerSpec
+from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
 
 NODE = "longshore.dev/node"

@@ -31,7 +31,7 @@ from node_agent.core.actions import (
 )
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, Sandbox, State, by_pod, pool
-from proto.kinds.pod import Container as ContainerSpec
+from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
 
 ATTEMPTS_KEPT = 2

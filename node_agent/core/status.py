@@ -9,17 +9,15 @@ from collections.abc import Mapping
 from node_agent.core import restart
 from node_agent.core.actions import Wait
 from node_agent.core.observed import Container, PodView, State
-from proto.kinds.pod import (
+from proto.kinds.container import (
     Container as ContainerSpec,
     ContainerState,
     ContainerStateRunning,
     ContainerStateTerminated,
     ContainerStateWaiting,
     ContainerStatus,
-    PodIP,
-    PodStatus,
-    qos_class,
 )
+from proto.kinds.pod import PodIP, PodStatus, qos_class
 from proto.messages import AssignedPod
 from proto.meta import Condition, format_time
 

@@ -11,7 +11,8 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from proto.errors import BadRequest
-from proto.kinds.pod import ContainerStatus, Pod
+from proto.kinds.container import ContainerStatus
+from proto.kinds.pod import Pod
 from proto.messages import LogRequest
 from proto.meta import parse_time_ms
 

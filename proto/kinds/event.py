@@ -1,4 +1,4 @@
-"""Event: something that happened to an object, for people to read. Core group, as kubectl reads it."""
+"""Event: something that happened to an object, for people to read; core group, as kubectl does."""
 
 from typing import ClassVar
 

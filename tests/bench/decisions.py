@@ -7,8 +7,9 @@ import sys
 import time
 
 from orchestrator.core.scheduling import NodeTable, Placement, schedule
+from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.node import Node, NodeStatus
-from proto.kinds.pod import Container, Pod, PodSpec, ResourceRequirements
+from proto.kinds.pod import Pod, PodSpec
 from proto.meta import Condition, ObjectMeta, OwnerReference
 
 READY = (Condition(type="Ready", status="True"),)

@@ -17,7 +17,7 @@ from node_agent.engine import Engine, LogOptions
 from node_agent.engine.docker import Docker
 from node_agent.engine.fake import FakeEngine
 from proto.errors import AlreadyExists, BadRequest, NotFound, Rejected, Retryable
-from proto.kinds.pod import Container as ContainerSpec
+from proto.kinds.container import Container as ContainerSpec
 from tests.images import busybox_image
 
 SOCKET = "unix:///var/run/docker.sock"

@@ -3,16 +3,20 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from node_agent.core.observed import State
 from node_agent.engine.docker import Docker
-from proto.kinds.pod import ContainerPort, EnvVar, ResourceRequirements
-from proto.messages import AssignedPod, LogRequest, StreamFailed
+from proto import codec, subjects
+from proto.bus.nats import NatsBus
+from proto.kinds.container import ContainerPort, EnvVar, ResourceRequirements
+from proto.messages import AssignedPod, Assignment, LogRequest, NodeReport, StreamFailed
+from tests import servers
 from tests.images import busybox_image
 from tests.unit.node_agent import given
 from tests.unit.node_agent.node import Node, is_running, pod, state_reason
@@ -353,3 +357,80 @@ async def test_a_log_that_cannot_be_read_says_why():
         found = await log(node, stuck)
         assert found.code == 400
         assert found.reason.startswith('container "c0" in pod "stuck" is waiting to start: ')
+
+
+# --------------------------------------------------------------------- process
+
+
+@asynccontextmanager
+async def a_process(
+    name: str, nats_url: str, state_dir: Path
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The daemon itself; killed when the test has not ended it."""
+    with (state_dir / "log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            servers.binary("node-agent"),
+            f"--node-name={name}",
+            f"--nats={nats_url}",
+            f"--state-dir={state_dir}",
+            "--sandbox-pool=0",
+            "--internal-ip=10.0.0.1",
+            "--label=disk=fast",
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.integration
+async def test_the_daemon_stops_cleanly_and_its_successor_adopts_its_containers(tmp_path: Path):
+    await busybox_image()
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    engine = Docker("unix:///var/run/docker.sock", name)
+    try:
+        async with servers.nats() as server:
+            control = await NatsBus.connect(server.url, name="control", timeout_s=20)
+            reports = await control.subscribe(subjects.report(name))
+
+            async def until(holds: Callable[[NodeReport], object]) -> NodeReport:
+                async with asyncio.timeout(30):
+                    while True:
+                        payload = (await reports.get()).payload
+                        if holds(report := codec.decode(payload, NodeReport)):
+                            return report
+
+            async with a_process(name, server.url, tmp_path) as process:
+                first = await until(lambda report: report.facts.capacity)
+                assert first.facts.labels["disk"] == "fast"
+                assignment = Assignment(node=name, epoch=1, generation=1, pods=(a_pod("web"),))
+                await control.publish(subjects.assignment(name), codec.encode(assignment))
+                await until(lambda report: is_running(pod(report, "web")))
+                before = await engine.list()
+                process.terminate()
+                await until(lambda report: report.is_leaving)
+                assert await process.wait() == 0
+            assert await engine.list() == before
+            async with a_process(name, server.url, tmp_path):
+                report = await until(lambda r: r.incarnation > first.incarnation and r.pods)
+                assert is_running(pod(report, "web"))
+                assert await engine.list() == before
+            await control.close()
+    finally:
+        for item in await engine.list():
+            await engine.remove(item.id)
+        await engine.close()
+
+
+async def test_the_daemon_says_which_setting_is_wrong(tmp_path: Path):
+    process = await asyncio.create_subprocess_exec(
+        servers.binary("node-agent"),
+        "--heartbeat-ms=1",
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, said = await process.communicate()
+    assert process.returncode == 2
+    assert b"heartbeat_ms" in said

@@ -4,8 +4,9 @@ from orchestrator.api import tables
 from orchestrator.world import Entry
 from proto import codec, kinds
 from proto.errors import BadRequest
+from proto.kinds.container import Container
 from proto.kinds.event import EVENTS, Event
-from proto.kinds.pod import PODS, Container, Pod, PodSpec
+from proto.kinds.pod import PODS, Pod, PodSpec
 from proto.meta import ObjectMeta
 
 POD = Entry(

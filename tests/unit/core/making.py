@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from proto.kinds.container import Container, ContainerPort, ContainerStatus, ResourceRequirements
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     Deployment,
@@ -10,18 +11,7 @@ from proto.kinds.deployment import (
     RollingUpdateDeployment,
 )
 from proto.kinds.node import NODES, Node, NodeSpec, NodeStatus, Taint
-from proto.kinds.pod import (
-    PODS,
-    Container,
-    ContainerPort,
-    ContainerStatus,
-    Pod,
-    PodSpec,
-    PodStatus,
-    PodTemplateSpec,
-    ResourceRequirements,
-    Toleration,
-)
+from proto.kinds.pod import PODS, Pod, PodSpec, PodStatus, PodTemplateSpec, Toleration
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetSpec
 from proto.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, format_time
 

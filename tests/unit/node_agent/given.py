@@ -7,7 +7,8 @@ from node_agent.core.actions import Plan
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Memory, Observed, Sandbox, State
 from node_agent.core.reconcile import Host, plan
-from proto.kinds.pod import Container as ContainerSpec, PodSpec, default_spec
+from proto.kinds.container import Container as ContainerSpec
+from proto.kinds.pod import PodSpec, default_spec
 from proto.messages import AssignedPod
 
 NODE = "node-1"

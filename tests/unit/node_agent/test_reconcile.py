@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from node_agent.core.actions import ClaimSandbox, CreateContainer, CreateSandbox, render
 from node_agent.core.observed import Failure, Pull, State
 from node_agent.core.reconcile import POOL_QUIET_MS, Host
-from proto.kinds.pod import (
+from proto.kinds.container import (
     ContainerPort,
     EnvVar,
     EnvVarSource,

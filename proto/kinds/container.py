@@ -1,0 +1,292 @@
+"""A pod's container: what it runs, what it may use, and what became of it."""
+
+from typing import Annotated, ClassVar
+
+from msgspec import Meta, field
+from msgspec.structs import replace
+
+from proto import quantity
+from proto.errors import FieldError
+from proto.kinds import validation
+from proto.meta import Model
+from proto.quantity import Quantity
+
+
+class ContainerPort(Model, frozen=True, kw_only=True):
+    """A port the container listens on; `host_port` publishes it on the node."""
+
+    container_port: int
+    host_port: int = 0
+    host_ip: str = field(default="", name="hostIP")
+    name: str = ""
+    protocol: str = ""
+
+
+class ObjectFieldSelector(Model, frozen=True, kw_only=True):
+    """A field of the pod itself: ``metadata.name`` or ``status.podIP``."""
+
+    field_path: str
+    api_version: str = ""
+
+
+class EnvVarSource(Model, frozen=True, kw_only=True):
+    """Where a variable's value comes from."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        {"configMapKeyRef", "secretKeyRef", "resourceFieldRef", "fileKeyRef"}
+    )
+
+    field_ref: ObjectFieldSelector | None = None
+
+
+class EnvVar(Model, frozen=True, kw_only=True):
+    """One environment variable."""
+
+    name: str
+    value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class ResourceRequirements(Model, frozen=True, kw_only=True):
+    """What the container is promised, and what it may at most use."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"claims"})
+
+    limits: dict[str, Quantity] = {}
+    requests: dict[str, Quantity] = {}
+
+
+class Container(Model, frozen=True, kw_only=True):
+    """One container of a pod."""
+
+    REFUSED: ClassVar[frozenset[str]] = frozenset(
+        {
+            "envFrom",
+            "volumeMounts",
+            "volumeDevices",
+            "livenessProbe",
+            "readinessProbe",
+            "startupProbe",
+            "lifecycle",
+            "securityContext",
+            "restartPolicy",
+            "restartPolicyRules",
+            "resizePolicy",
+        }
+    )
+    IGNORED: ClassVar[frozenset[str]] = frozenset(
+        {"terminationMessagePath", "terminationMessagePolicy"}
+    )
+
+    name: str
+    image: str = ""
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    working_dir: str = ""
+    ports: Annotated[tuple[ContainerPort, ...], Meta(extra={"merge_key": "containerPort"})] = ()
+    env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
+    resources: ResourceRequirements = ResourceRequirements()
+    image_pull_policy: str = ""
+    stdin: bool = False
+    stdin_once: bool = False
+    tty: bool = False
+
+
+class ContainerStateRunning(Model, frozen=True, kw_only=True):
+    """Running since."""
+
+    started_at: str = ""
+
+
+class ContainerStateWaiting(Model, frozen=True, kw_only=True):
+    """Not running yet, or not yet again."""
+
+    reason: str = ""
+    message: str = ""
+
+
+class ContainerStateTerminated(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """Ran, and ended.
+
+    Attributes:
+        signal: 0 when none ended it.
+    """
+
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    container_id: str = field(default="", name="containerID")
+
+
+class ContainerState(Model, frozen=True, kw_only=True):
+    """Exactly one of these is set; none on `ContainerStatus.last_state` before the first end."""
+
+    running: ContainerStateRunning | None = None
+    waiting: ContainerStateWaiting | None = None
+    terminated: ContainerStateTerminated | None = None
+
+
+class ContainerStatus(Model, frozen=True, kw_only=True, omit_defaults=False):
+    """One container, as its node last saw it."""
+
+    name: str
+    image: str = ""
+    image_id: str = field(default="", name="imageID")
+    container_id: str = field(default="", name="containerID")
+    ready: bool = False
+    started: bool = False
+    restart_count: int = 0
+    state: ContainerState = ContainerState()
+    last_state: ContainerState = ContainerState()
+
+
+def default_container(container: Container, host_network: bool) -> Container:
+    """The container with Kubernetes' defaults; on the host's network its ports are the host's."""
+    resources = container.resources
+    return replace(
+        container,
+        image_pull_policy=container.image_pull_policy or _pull_policy(container.image),
+        ports=tuple(
+            replace(
+                port,
+                protocol=port.protocol or "TCP",
+                host_port=port.host_port or (port.container_port if host_network else 0),
+            )
+            for port in container.ports
+        ),
+        resources=replace(
+            resources,
+            limits={name: quantity.canonical(v) for name, v in resources.limits.items()},
+            requests={
+                name: quantity.canonical(v)
+                for name, v in (resources.limits | resources.requests).items()
+            },
+        ),
+    )
+
+
+def _pull_policy(image: str) -> str:
+    """Always for a floating tag, else IfNotPresent. Source: Kubernetes, Images."""
+    _, _, last = image.rpartition("/")
+    tag = "" if "@" in last else last.partition(":")[2] or "latest"
+    return "Always" if tag == "latest" else "IfNotPresent"
+
+
+def validate_container(at: str, container: Container) -> list[FieldError]:
+    """Every wrong field of a container at that path, after defaults."""
+    errors: list[FieldError] = []
+    if not container.name:
+        errors.append(validation.required(f"{at}.name"))
+    else:
+        errors += validation.label(f"{at}.name", container.name)
+    if not container.image:
+        errors.append(validation.required(f"{at}.image"))
+    elif container.image != container.image.strip():
+        errors.append(
+            validation.invalid(
+                f"{at}.image", container.image, "must not have leading or trailing whitespace"
+            )
+        )
+    if container.image_pull_policy not in ("Always", "IfNotPresent", "Never"):
+        errors.append(
+            validation.not_supported(
+                f"{at}.imagePullPolicy",
+                container.image_pull_policy,
+                ("Always", "IfNotPresent", "Never"),
+            )
+        )
+    for index, port in enumerate(container.ports):
+        errors += _validate_port(f"{at}.ports[{index}]", port)
+    for index, env in enumerate(container.env):
+        if not env.name:
+            errors.append(validation.required(f"{at}.env[{index}].name"))
+        elif not validation.ENV_NAME.fullmatch(env.name):
+            errors.append(
+                validation.invalid(
+                    f"{at}.env[{index}].name",
+                    env.name,
+                    "a valid environment variable name must consist of alphabetic characters, "
+                    "digits, '_', '-', or '.', and must not start with a digit",
+                )
+            )
+        errors += _validate_env_source(f"{at}.env[{index}]", env)
+    errors += _validate_resources(f"{at}.resources", container.resources)
+    return errors
+
+
+FIELD_PATHS = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.podIP",
+)
+"""What `EnvVarSource.field_ref` may name, besides metadata.labels['x'] and annotations."""
+
+
+def _validate_env_source(at: str, env: EnvVar) -> list[FieldError]:
+    if env.value_from is None:
+        return []
+    if env.value:
+        return [
+            validation.invalid(
+                f"{at}.valueFrom", "", "may not be specified when `value` is not empty"
+            )
+        ]
+    ref = env.value_from.field_ref
+    if ref is None:
+        return [validation.invalid(f"{at}.valueFrom", "", "must specify one of: `fieldRef`")]
+    if ref.field_path in FIELD_PATHS or ref.field_path.startswith(
+        ("metadata.labels['", "metadata.annotations['")
+    ):
+        return []
+    return [
+        validation.not_supported(f"{at}.valueFrom.fieldRef.fieldPath", ref.field_path, FIELD_PATHS)
+    ]
+
+
+def _validate_port(at: str, port: ContainerPort) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if not 0 < port.container_port < 65536:
+        errors.append(
+            validation.invalid(
+                f"{at}.containerPort", port.container_port, "must be between 1 and 65535, inclusive"
+            )
+        )
+    if not 0 <= port.host_port < 65536:
+        errors.append(
+            validation.invalid(
+                f"{at}.hostPort", port.host_port, "must be between 1 and 65535, inclusive"
+            )
+        )
+    if port.protocol not in ("TCP", "UDP", "SCTP"):
+        errors.append(
+            validation.not_supported(f"{at}.protocol", port.protocol, ("SCTP", "TCP", "UDP"))
+        )
+    if port.name and len(port.name) > 15:
+        errors.append(
+            validation.invalid(f"{at}.name", port.name, "must be no more than 15 characters")
+        )
+    return errors
+
+
+def _validate_resources(at: str, found: ResourceRequirements) -> list[FieldError]:
+    errors = validation.amounts(f"{at}.limits", found.limits)
+    errors += validation.amounts(f"{at}.requests", found.requests)
+    if errors:
+        return errors
+    for name, limit in found.limits.items():
+        request = found.requests.get(name)
+        if request is not None and quantity.parse(request) > quantity.parse(limit):
+            errors.append(
+                validation.invalid(
+                    f"{at}.requests",
+                    quantity.canonical(request),
+                    f"must be less than or equal to {name} limit of {quantity.canonical(limit)}",
+                )
+            )
+    return errors
