@@ -26,8 +26,8 @@ STREAMS_MAX = 256
 PIECE_BYTES_MAX = 65_536
 """Of one message; NATS carries up to a megabyte by default, small ones share the line better."""
 
-GRANT_TIMEOUT_S = 300.0
-"""A reader that grants nothing for so long while bytes wait for it has gone."""
+SILENCE_S_MAX = 600.0
+"""A reader that waits repeats its grant every second; one silent for ten minutes has gone."""
 
 Find = Callable[[LogRequest], Container | StreamFailed]
 
@@ -137,7 +137,13 @@ class _Sender:
 
     async def _listen(self) -> None:
         while True:
-            envelope = await self._grants.get()
+            try:
+                async with asyncio.timeout(SILENCE_S_MAX):
+                    envelope = await self._grants.get()
+            except TimeoutError:
+                log.info("stream.abandoned", subject=self._subject)
+                self._closed.set()
+                return
             try:
                 grant = codec.decode(envelope.payload, StreamGrant)
             except BadRequest as error:
@@ -158,20 +164,15 @@ class _Sender:
                     piece = piece[: self._left]
                     self._left -= len(piece)
                 await self._send_piece(piece)
-        except (LongshoreError, TimeoutError) as error:
+        except LongshoreError as error:
             log.info("stream.broken", subject=self._subject, error=str(error))
 
     async def _send_piece(self, piece: bytes) -> None:
-        """All of it, as the reader grants it.
-
-        Raises:
-            TimeoutError: The reader grants nothing any more.
-        """
+        """All of it, as the reader grants it."""
         while piece:
             while self._sent >= self._granted:
                 self._grant_bell.clear()
-                async with asyncio.timeout(GRANT_TIMEOUT_S):
-                    await self._grant_bell.wait()
+                await self._grant_bell.wait()
             part = piece[: min(self._granted - self._sent, PIECE_BYTES_MAX)]
             await self._bus.publish(self._subject, part)
             self._sent += len(part)
