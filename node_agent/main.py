@@ -134,7 +134,7 @@ def _first_route_ip() -> str:
     """The address this host would send from: connecting a UDP socket sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
+            probe.connect(("198.51.100.1", 9))  # TEST-NET-2, RFC 5737
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
