@@ -50,7 +50,7 @@ def _changes(world: World, events: Sequence[WatchEvent]) -> list[Change]:
         if kind is None:  # a newer orchestrator's kind: not ours to serve
             continue
         new = None if event.item is None else Entry.stored(kind, event.item)
-        namespace, name = event.key.removeprefix(keys.prefix(kind)).split("/", 1)
+        namespace, _, name = event.key.removeprefix(keys.prefix(kind)).partition("/")
         old = world.entry(kind, "" if namespace == "_" else namespace, name)
         if new is None and old is None:
             continue

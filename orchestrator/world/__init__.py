@@ -10,9 +10,9 @@ see `store.TXN_OPS_MAX`). Printed, a version is a ``resourceVersion``. `World.ve
 own ``resourceVersion`` field, so that a restart gives every object the same version again.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from typing import Any, TypeVar
 
 import structlog
@@ -132,7 +132,7 @@ class World:
             if change.version <= since:
                 break
             behind -= 1
-        missed = [c for c in islice(self._history, behind, None) if c.kind is kind]
+        missed = [c for c in itertools.islice(self._history, behind, None) if c.kind is kind]
         feed = Feed(kind, missed, self._feeds.discard)
         self._feeds.add(feed)
         return feed
@@ -140,18 +140,36 @@ class World:
     # -- changing: for runtime.writer only
 
     def sync(self, listing: Listing) -> None:
-        """Become what the store holds; the differences are announced as changes."""
+        """Become what the store holds; the differences are announced as changes.
+
+        What went in the meantime gets free versions between the last known and the listed one:
+        every removal had one there. A listing older than what is known comes from a store that was
+        restored: watchers are cut off, since versions mean something else now.
+        """
+        if listing.revision < self.revision:
+            log.warning("world.restored", revision=listing.revision, before=self.revision)
+            self._forget_history()
+        is_first = self.is_empty
+        came, gone = self._differences(listing)
+        taken = {change.version for change in came}
+        free = (version for version in itertools.count(self.version + 1) if version not in taken)
+        went = [Change(next(free), entry.kind, entry, None) for entry in gone]
+        changes = sorted((*came, *went), key=lambda change: change.version)
+        self._commit(listing.revision, changes, keep_history=not is_first)
+        if is_first:
+            self._forgotten = self.version
+
+    def _forget_history(self) -> None:
+        for feed in tuple(self._feeds):
+            feed.cut_off()
+        self._history.clear()
+        self.revision = 0
+
+    def _differences(self, listing: Listing) -> tuple[list[Change], list[Entry]]:
+        """What came or changed, and what went: first what was replaced by another of its name."""
+        came: list[Change] = []
+        replaced: list[tuple[int, Entry]] = []
         listed = {item.key: item for item in listing.items}
-        changes: list[Change] = []
-        gone = [
-            entry
-            for kind in kinds.ALL
-            for entry in self.entries(kind)
-            if keys.of(kind, entry.namespace, entry.name) not in listed
-        ]
-        changes += (
-            Change(version_of(listing.revision, 0), entry.kind, entry, None) for entry in gone
-        )
         for kind in kinds.ALL:
             prefix = keys.prefix(kind)
             for key, item in listed.items():
@@ -162,13 +180,19 @@ class World:
                     log.error("world.undecodable", key=key)
                     continue
                 old = self.entry(kind, new.namespace, new.name)
+                if old is not None and old.object.metadata.uid != new.object.metadata.uid:
+                    replaced.append((new.version, old))
+                    old = None
                 if old is None or old.version != new.version:
-                    changes.append(Change(new.version, kind, old, new))
-        is_first = self.is_empty
-        changes.sort(key=lambda change: change.version)
-        self._commit(listing.revision, changes, keep_history=not is_first)
-        if is_first:
-            self._forgotten = self.version
+                    came.append(Change(new.version, kind, old, new))
+        vanished = (
+            entry
+            for kind in kinds.ALL
+            for entry in self.entries(kind)
+            if keys.of(kind, entry.namespace, entry.name) not in listed
+        )
+        replaced.sort(key=lambda pair: pair[0])  # the removal comes before its replacement
+        return came, [*(entry for _, entry in replaced), *vanished]
 
     def apply(self, revision: int, changes: Iterable[Change]) -> None:
         """Take over one committed transaction."""

@@ -35,11 +35,16 @@ class Feed:
         if not mine:
             return
         if len(self._waiting) + len(mine) > FEED_LIMIT:
-            self._is_cut_off = True
-            self._waiting.clear()
-            self._forget(self)
+            self.cut_off()
         else:
             self._waiting.extend(mine)
+            self._filled.set()
+
+    def cut_off(self) -> None:
+        """What comes next cannot be told: the watcher has to list again."""
+        self._is_cut_off = True
+        self._waiting.clear()
+        self._forget(self)
         self._filled.set()
 
     async def batch(self) -> list[Change]:
@@ -50,7 +55,7 @@ class Feed:
         """
         await self._filled.wait()
         if self._is_cut_off:
-            raise Compacted("too many changes are waiting for this watch")
+            raise Compacted("this watch missed changes: list again")
         found = list(self._waiting)
         self._waiting.clear()
         self._filled.clear()
