@@ -4,15 +4,15 @@ Requests are taken from a queue and committed together, as many as fit one trans
 transaction is under way at a time. Since nobody else writes, a request's expectation ("this object
 is still at version 7") is checked against the world just before its transaction is made, and a
 failed one costs only its own request. The transaction itself compares the leadership key, so a
-deposed leader cannot write, and every written key's revision, so that repeating a transaction whose
-outcome is unknown cannot apply it twice.
+deposed leader cannot write, and a mark that every transaction moves, so that of all attempts at one
+whose outcome is unknown at most one is applied, however late the others arrive.
 
 A commit is announced (to the world, its listeners, the caller) once the store has confirmed it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import structlog
@@ -43,10 +43,13 @@ a second in transactions of 100, measured). Beyond it a request is answered Unav
 SETTLE_RETRY_S = 0.1
 """Between two attempts to learn what became of a transaction."""
 
+REQUEST_OPS_MAX = TXN_OPS_MAX - 1
+"""What fits one transaction beside the mark."""
 
 _NOBODY_LEADS = (
     "nobody leads here at present: the store is away or an election is under way; try again"
 )
+_ANOTHER_LEADS = "another orchestrator leads"
 
 
 class Op(Struct, frozen=True):
@@ -77,14 +80,13 @@ class _Request:
 class _Batch:
     """Requests that share a transaction."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self) -> None:
         self.requests: list[_Request] = []
         self.ops: list[tuple[Op, Entry | None]] = []
         self.keys: set[str] = set()
         self.bytes = 0
-        self.compares = [Compare(keys.LEADER, create_revision=epoch)]
         self.writes: list[Write] = []
-        self.records: list[Put] = []
+        self.records: list[Put] = [Put(keys.MARK, b"")]
 
     @property
     def size(self) -> int:
@@ -101,6 +103,7 @@ class Writer:
         self._queue: deque[_Request] = deque()
         self._filled = asyncio.Event()
         self._epoch: int | None = None
+        self._mark = 0  # the revision of the last transaction
         self.ready = asyncio.Event()
         """Set while requests are taken."""
 
@@ -113,7 +116,7 @@ class Writer:
         """Queue writes that must be made together, or not at all.
 
         Args:
-            ops: Objects; at most 120 in one request.
+            ops: Objects, each once; at most `REQUEST_OPS_MAX` with the records.
             records: Further keys to put in the same transaction.
 
         Returns:
@@ -124,6 +127,7 @@ class Writer:
             Unavailable: Not written; try again.
             UnknownResult: The store died in between: it may have been written.
             NotLeader: Not written; ask the orchestrator that leads.
+            TooLarge: More than a transaction takes.
         """
         request = _Request(ops, records)
         if self._epoch is None:
@@ -148,8 +152,10 @@ class Writer:
 
         Raises:
             NotLeader: Somebody else leads now.
-            UnknownResult: The store died under a transaction; list again before leading on.
+            Unavailable: The store cannot be listed.
         """
+        mark = await self._store.get(keys.MARK)
+        self._mark = mark.mod_revision if mark is not None else 0
         self._world.sync(await self._store.range(keys.REGISTRY))
         self._epoch = epoch
         self.ready.set()
@@ -158,9 +164,9 @@ class Writer:
         try:
             while True:
                 await self._filled.wait()
-                batch = self._take(epoch)
+                batch = self._take()
                 if batch.requests:
-                    await self._commit(batch)
+                    await self._commit(batch, epoch)
                 batch = None
                 if not self._queue:
                     self._filled.clear()
@@ -172,14 +178,13 @@ class Writer:
     def _fail_all(self, batch: _Batch | None) -> None:
         if batch is not None:
             unknown = UnknownResult("leadership ended during the write: it may have been made")
-            for request in batch.requests:
-                _fail(request, unknown)
+            _fail_each(batch.requests, unknown)
         while self._queue:
             _fail(self._queue.popleft(), NotLeader("leadership ended before the write"))
         self._filled.clear()
 
-    def _take(self, epoch: int) -> _Batch:
-        batch = _Batch(epoch)
+    def _take(self) -> _Batch:
+        batch = _Batch()
         while self._queue:
             request = self._queue[0]
             if request.done.done():  # its caller went away before it was begun
@@ -187,7 +192,7 @@ class Writer:
                 continue
             named = {keys.of(op.kind, op.namespace, op.name) for op in request.ops}
             size = len(named) + len(request.records)
-            if batch.requests and (batch.size + size >= TXN_OPS_MAX or named & batch.keys):
+            if batch.requests and (batch.size + size > TXN_OPS_MAX or named & batch.keys):
                 break
             try:
                 added = self._checked(request, len(batch.writes))
@@ -204,15 +209,14 @@ class Writer:
             batch.bytes += grown
             for op, entry, write in added:
                 batch.ops.append((op, entry))
-                batch.compares.append(
-                    Compare(write.key, mod_revision=entry.revision if entry else 0)
-                )
                 batch.writes.append(write)
             batch.records.extend(request.records)
         return batch
 
     def _checked(self, request: _Request, position: int) -> list[tuple[Op, Entry | None, Write]]:
         """The request's writes, if its expectations hold."""
+        if len(request.ops) + len(request.records) > REQUEST_OPS_MAX:
+            raise TooLarge(f"at most {REQUEST_OPS_MAX} objects can be written together")
         found: list[tuple[Op, Entry | None, Write]] = []
         for op in request.ops:
             entry = self._world.entry(op.kind, op.namespace, op.name)
@@ -227,42 +231,49 @@ class Writer:
             raise TooLarge(f"an object may have at most {TXN_BYTES_MAX} bytes; make it smaller")
         return found
 
-    async def _commit(self, batch: _Batch) -> None:
+    async def _commit(self, batch: _Batch, epoch: int) -> None:
+        compares = [
+            Compare(keys.LEADER, create_revision=epoch),
+            Compare(keys.MARK, mod_revision=self._mark),
+        ]
+        writes = [*batch.writes, *batch.records]
         try:
-            result = await self._store.txn(batch.compares, [*batch.writes, *batch.records])
-            revision = result.revision
-            if not result.succeeded:
-                raise NotLeader("another orchestrator leads")
+            result = await self._store.txn(compares, writes)
         except UnknownResult as error:
-            log.warning("writer.unknown", error=str(error), writes=len(batch.writes))
-            revision = await self._settle(batch)
+            log.warning("writer.unknown", error=str(error), writes=len(writes))
+            revision = await self._settle(compares, writes)
         except Unavailable as error:
-            for request in batch.requests:
-                _fail(request, error)
+            _fail_each(batch.requests, error)
             return
+        else:
+            if not result.succeeded:
+                _fail_each(batch.requests, NotLeader(_ANOTHER_LEADS))
+                raise NotLeader(_ANOTHER_LEADS)
+            revision = result.revision
+        self._mark = revision
         self._announce(batch, revision)
 
-    async def _settle(self, batch: _Batch) -> int:
+    async def _settle(self, compares: Sequence[Compare], writes: Sequence[Write]) -> int:
         """Make an interrupted transaction certain; returns the revision it was applied at.
 
-        Repeating it is safe: each key's revision is compared, so of all attempts at most one is
-        applied. Leadership bounds the wait: the task is cancelled when the term is over.
+        Leadership bounds the wait: the task is cancelled when the term is over.
         """
+        leader, before = compares
         while True:
             try:
-                result = await self._store.txn(batch.compares, [*batch.writes, *batch.records])
+                result = await self._store.txn(compares, writes)
                 if result.succeeded:
                     return result.revision
-                leader = await self._store.get(keys.LEADER)
-                if leader is None or leader.create_revision != batch.compares[0].create_revision:
-                    raise NotLeader("another orchestrator leads")
-                # Only this writer writes these keys: the first attempt was applied after all.
-                put = next((w for w in batch.writes if isinstance(w, Put)), None)
-                item = await self._store.get(put.key) if put is not None else None
+                mark = await self._store.get(keys.MARK)
+                held = await self._store.get(keys.LEADER)
             except (Unavailable, UnknownResult):
                 await asyncio.sleep(SETTLE_RETRY_S)
-            else:
-                return result.revision if item is None else item.mod_revision
+                continue
+            if held is None or held.create_revision != leader.create_revision:
+                raise NotLeader(_ANOTHER_LEADS)
+            if mark is None or mark.mod_revision == before.mod_revision:
+                raise NotLeader("somebody else wrote what only the leader may")
+            return mark.mod_revision  # an earlier attempt was applied after all
 
     def _announce(self, batch: _Batch, revision: int) -> None:
         changes: list[Change] = []
@@ -294,3 +305,9 @@ def _check(op: Op, entry: Entry | None) -> None:
 def _fail(request: _Request, error: LongshoreError) -> None:
     if not request.done.done():
         request.done.set_exception(error)
+        request.done.exception()  # seen: nobody may be left to await it
+
+
+def _fail_each(requests: Iterable[_Request], error: LongshoreError) -> None:
+    for request in requests:
+        _fail(request, error)

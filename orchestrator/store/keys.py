@@ -11,6 +11,9 @@ REGISTRY = f"{ROOT}registry/"
 LEADER = f"{ROOT}leader"
 """Held with a lease by the orchestrator that leads; its create revision is the epoch."""
 
+MARK = f"{ROOT}mark"
+"""Moved by every transaction of the writer: its mod revision is that of the last one."""
+
 DEPLOYS = f"{ROOT}deploys/"
 """Outcome by message id of deploy events, so that each is applied once."""
 
