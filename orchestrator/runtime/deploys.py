@@ -22,11 +22,12 @@ from orchestrator.runtime.writer import Op, Writer
 from orchestrator.store import Put, Store, keys
 from orchestrator.world import World
 from proto import codec, kinds, manifest, subjects
-from proto.bus import Bus, Delivery, Envelope
+from proto.bus import MESSAGE_ID_HEADER, Bus, Delivery
 from proto.errors import (
     AlreadyExists,
     BadRequest,
     Conflict,
+    LongshoreError,
     NotFound,
     Rejected,
     Retryable,
@@ -38,7 +39,6 @@ from proto.messages import DeployOutcome
 
 log = structlog.get_logger()
 
-MESSAGE_ID_HEADER = "Nats-Msg-Id"
 REASON_HEADER = "Longshore-Reason"
 
 OBJECTS_MAX = 100
@@ -105,12 +105,14 @@ class Deploys:
             except Retryable as error:
                 if self._writer.epoch is None:
                     raise
+                self._lease_until = 0.0  # it may be the lease that has gone
                 log.info("deploy.retried", subject=delivery.envelope.subject, error=str(error))
                 await asyncio.sleep(RETRY_S)
-        await self._answer(delivery.envelope, outcome)
+        await self._answer(delivery, outcome)
         await delivery.ack()
 
-    async def _answer(self, envelope: Envelope, outcome: DeployOutcome) -> None:
+    async def _answer(self, delivery: Delivery, outcome: DeployOutcome) -> None:
+        envelope = delivery.envelope
         log.info(
             "deploy.handled",
             subject=envelope.subject,
@@ -127,8 +129,7 @@ class Deploys:
                     envelope.payload,
                     headers={**envelope.headers, REASON_HEADER: _one_line(outcome.reason)},
                 )
-            if envelope.reply:
-                await self._bus.publish(envelope.reply, codec.encode(outcome))
+            await delivery.answer(codec.encode(outcome))
         except Unavailable as error:  # the publisher asks again, and finds the outcome
             log.info("deploy.unanswered", error=str(error))
 
@@ -140,12 +141,13 @@ class Deploys:
         known = await self._store.get(key)
         if known is not None:
             return replace(codec.decode(known.value, DeployOutcome), is_duplicate=True)
+        lease = await self._current_lease()
         try:
-            applied = self._plan(namespace, envelope.payload)
+            # From here to the queue nothing is awaited: no namespace goes between plan and write.
+            applied = self._planned(namespace, envelope.payload)
             outcome = _summary(applied)
             ops = [found.op for found in applied if found.op is not None]
-            record = Put(key, codec.encode(outcome), await self._current_lease())
-            await self._commit(ops, record)
+            await self._commit(ops, Put(key, codec.encode(outcome), lease))
         except Rejected as error:
             return DeployOutcome(outcome="rejected", reason=str(error))
         return outcome
@@ -155,6 +157,16 @@ class Deploys:
             await self._writer.commit(ops, (record,))
         except (AlreadyExists, NotFound) as error:  # since the plan was made: plan afresh
             raise Conflict(str(error)) from error
+
+    def _planned(self, namespace: str, payload: bytes) -> list[_Applied]:
+        try:
+            return self._plan(namespace, payload)
+        except LongshoreError:
+            raise
+        except Exception as error:
+            # It would come again and end every leader in turn: set it aside, loudly.
+            log.exception("deploy.failed", namespace=namespace)
+            raise BadRequest(f"the manifest cannot be handled: {error!r}") from error
 
     def _plan(self, namespace: str, payload: bytes) -> list[_Applied]:
         documents = [doc for found in manifest.load_all(payload) for doc in _items(found)]
@@ -175,13 +187,13 @@ class Deploys:
         name = document["metadata"].get("name")
         if not isinstance(name, str) or not name:
             raise BadRequest(f"{kind.name}: metadata.name: Required value")
+        fields.parse(kind, document)  # what it says must stand on its own
         old = self._world.get(kind, namespace, name)
         if old is None:
             new, _ = fields.parse(kind, apply.with_annotation(document))
             found = self._verbs.prepared(kind, new)
             op: Op | None = Op(kind, namespace, name, found, expect="")
             return _Applied(op, "created", f"{_called(kind)}/{name} created")
-        fields.parse(kind, document)  # what it says must stand on its own
         merged, _ = fields.parse(kind, apply.apply(kind, codec.to_plain(old), document))
         op = self._verbs.update_op(kind, merged)
         verb = "unchanged" if op is None else "configured"

@@ -93,12 +93,13 @@ class Reconciler(Generic[K]):
         self._sleep(key, None)
         try:
             plan = self._plan(key, self._clock())
+            failed = await self._perform(plan.decisions)
         except Exception:
             # One poisonous object must not stop the others: it is set aside, loudly, and retried.
-            log.exception("plan.failed", controller=self._name, key=key)
+            log.exception("pass.failed", controller=self._name, key=key)
             self._retry(key)
             return
-        if await self._perform(plan.decisions):
+        if failed:
             self._retry(key)
             return
         self._failures.pop(key, None)
