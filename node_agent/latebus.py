@@ -47,9 +47,17 @@ class LateBus:
         await self._is_connected.wait()
         return await self._connected().subscribe(subject, limit=limit)
 
-    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """See `Bus`."""
-        return await self._connected().request(subject, payload, timeout_s=timeout_s)
+        bus = self._connected()
+        return await bus.request(subject, payload, timeout_s=timeout_s, headers=headers)
 
     async def intake(self, stream: str, subject: str) -> Intake:
         """See `Bus`."""

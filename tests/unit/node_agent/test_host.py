@@ -36,6 +36,6 @@ async def test_a_host_that_accepts_or_refuses_is_reachable():
 
 
 async def test_a_host_that_does_not_answer_is_not_reachable():
-    assert not await TcpProber().is_reachable("198.51.100.1:9")  # TEST-NET-2, RFC 5737
+    assert not await TcpProber().is_reachable("224.0.0.1:9")  # multicast: no route for TCP
     assert not await TcpProber().is_reachable("not an address")
     assert not await TcpProber().is_reachable("127.0.0.1:not a port")
