@@ -118,10 +118,8 @@ def _rolled(deployment: Deployment, new: Share, olds: Sequence[Share]) -> Sizes:
 
 
 def _grown(new: Share, olds: Sequence[Share], desired: int, most: int) -> int:
-    if new.size >= desired:
-        return desired
-    room = most - sum(max(share.size, share.active) for share in (new, *olds))
-    return min(desired, new.size + max(0, room))
+    room = most - sum(max(old.size, old.active) for old in olds)
+    return min(desired, max(new.size, room))
 
 
 def _shrunk(new: Share, olds: Sequence[Share], desired: int, least: int) -> Sizes:

@@ -307,3 +307,46 @@ def test_seconds_of_readiness_are_counted_before_an_old_pod_goes():
     cluster.now_ms = plan.wake_at_ms
     cluster.pass_all()
     assert len([p for p in cluster.ready if p.spec.containers[0].image == "web:1"]) == 1
+
+
+def test_a_deployment_that_runs_ahead_counts_the_pods_yet_to_be_deleted():
+    cluster = running(deployment(4, surge=0, unavailable=1))
+    change(cluster, template=full_template(cluster, "web:2"))
+    for _ in range(4):  # its replica sets do nothing meanwhile
+        cluster.perform(cluster.plan_deployment().decisions)
+    assert sorted(rs.spec.replicas for rs in cluster.replicasets) == [0, 3]
+    cluster.pass_all()
+    cluster.perform(cluster.plan_deployment().decisions)
+    assert sorted(rs.spec.replicas for rs in cluster.replicasets) == [1, 3]
+
+
+def test_old_pods_that_fail_are_kept_while_nothing_new_stands_in_for_them():
+    cluster = running(deployment(4, surge=1, unavailable=0))
+    for pod in cluster.pods[:2]:
+        cluster.tell(pod, ready=False)
+    change(cluster, template=full_template(cluster, "web:2"))
+    for _ in range(4):
+        cluster.pass_all()
+    assert sorted(rs.spec.replicas for rs in cluster.replicasets) == [1, 4]
+
+
+def test_a_replica_set_scaled_by_hand_is_put_right():
+    cluster = running()
+    (rs,) = cluster.replicasets
+    cluster.update(REPLICASETS, replace(rs, spec=replace(rs.spec, replicas=1)))
+    assert render(cluster.plan_deployment().decisions).startswith(
+        f"update replicaset {rs.metadata.name}: 1 -> 3 pods"
+    )
+
+
+def test_scaling_up_waits_for_the_pods_that_are_still_being_deleted():
+    cluster = running(deployment(10, surge=3, unavailable=2))
+    change(cluster, template=full_template(cluster, "web:2"))
+    cluster.perform(cluster.plan_deployment().decisions)
+    change(cluster, replicas=20)
+    cluster.perform(cluster.plan_deployment().decisions)
+    assert sorted(rs.spec.replicas for rs in cluster.replicasets) == [3, 8]
+    assert {rs.metadata.annotations[DESIRED_ANNOTATION] for rs in cluster.replicasets} == {"10"}
+    cluster.pass_all()
+    cluster.perform(cluster.plan_deployment().decisions)
+    assert sum(rs.spec.replicas for rs in cluster.replicasets) == 23
