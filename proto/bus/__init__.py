@@ -15,6 +15,10 @@ PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 """
 
 
+MESSAGE_ID_HEADER = "Nats-Msg-Id"
+"""Says that two messages are one event, published twice. NATS' own name for it."""
+
+
 class Envelope(Struct, frozen=True):
     """One message as received.
 
@@ -51,6 +55,14 @@ class Delivery(Protocol):
     envelope: Envelope
     id: str
     """Differs for every stored message, also after the stream was lost and made again."""
+
+    async def answer(self, payload: bytes) -> None:
+        """Tell whoever published it and waits; at most once, like everything on the bus.
+
+        Raises:
+            Unavailable: See `Bus.publish`.
+        """
+        ...
 
     async def ack(self) -> None:
         """It is done with; never deliver it again."""
@@ -91,7 +103,14 @@ class Bus(Protocol):
         """
         ...
 
-    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Ask one answer.
 
         Raises:

@@ -214,11 +214,17 @@ class MemoryDelivery:
 
     def __init__(self, bus: "MemoryBus", stream: _Stream, stored: _Stored, reply: str) -> None:
         found = stored.envelope
-        self.envelope = Envelope(found.subject, found.payload, reply, found.headers)
+        self.envelope = Envelope(found.subject, found.payload, "", found.headers)
+        self._reply = reply
         self.id = f"{stored.sequence}-{stream.incarnation}"
         self._bus = bus
         self._stream = stream
         self._sequence = stored.sequence
+
+    async def answer(self, payload: bytes) -> None:
+        """See `Delivery.answer`."""
+        if self._reply:
+            await self._bus.publish(self._reply, payload)
 
     async def ack(self) -> None:
         """See `Delivery.ack`; a lost one is answered like a lost connection."""
@@ -309,13 +315,20 @@ class MemoryBus:
         """See `Bus.subscribe`."""
         return MemorySubscription(self._network, self._client, subject, limit)
 
-    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """See `Bus.request`."""
         self._inboxes += 1
         inbox = f"_INBOX.{self._client}.{self._inboxes}"
         answers = MemorySubscription(self._network, self._client, inbox, limit=1)
         try:
-            self._send(Envelope(subject, payload, inbox))
+            self._send(Envelope(subject, payload, inbox, headers or {}))
             async with asyncio.timeout(timeout_s):
                 return (await answers.get()).payload
         except TimeoutError as error:

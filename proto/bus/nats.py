@@ -118,11 +118,25 @@ class NatsSubscription:
 class NatsDelivery:
     """A `Delivery` of a `NatsIntake`."""
 
-    def __init__(self, bus: "NatsBus", envelope: Envelope, id: str, ack_subject: str) -> None:
+    def __init__(
+        self,
+        bus: "NatsBus",
+        envelope: Envelope,
+        id: str,
+        ack_subject: str,
+        waiting: WaitingPublishers,
+    ) -> None:
         self.envelope = envelope
         self.id = id
         self._bus = bus
         self._ack_subject = ack_subject
+        self._waiting = waiting
+
+    async def answer(self, payload: bytes) -> None:
+        """See `Delivery.answer`."""
+        now_s = asyncio.get_running_loop().time()
+        for reply in self._waiting.answered(self.envelope, payload, now_s):
+            await self._bus.publish(reply, payload)
 
     async def ack(self) -> None:
         """See `Delivery.ack`; waits until the server has it.
@@ -146,7 +160,6 @@ class NatsIntake:
         self._pulled = NatsSubscription(bus, client, self._inbox, limit=1024)
         self._published: Any = None
         self._waiting = WaitingPublishers()
-        self._current = ("", "")  # the delivery not yet acknowledged, and who waits for it
 
     async def open(self) -> None:
         """Make the stream, and the consumer anew: what another one held is delivered at once."""
@@ -236,15 +249,20 @@ class NatsIntake:
 
     async def _remember(self, message: Msg) -> None:
         """The same message as JetStream stores, but with who waits; it comes first."""
-        if message.reply:
-            self._waiting.remember(_envelope(message))
+        if not message.reply:
+            return
+        now_s = asyncio.get_running_loop().time()
+        answer = self._waiting.remember(_envelope(message), now_s)
+        if answer is not None:
+            try:
+                await self._bus.publish(message.reply, answer)
+            except Unavailable:
+                pass  # the publisher asks once more
 
     def _delivery(self, pulled: Envelope) -> NatsDelivery:
+        envelope = Envelope(pulled.subject, pulled.payload, "", pulled.headers)
         id = _id(pulled.reply)
-        if self._current[0] != id:
-            self._current = id, self._waiting.take(pulled)
-        envelope = Envelope(pulled.subject, pulled.payload, self._current[1], pulled.headers)
-        return NatsDelivery(self._bus, envelope, id, pulled.reply)
+        return NatsDelivery(self._bus, envelope, id, pulled.reply, self._waiting)
 
     def reconnected(self) -> None:
         """Look after the stream at once: the server may have lost it, and has lost our request."""
@@ -366,14 +384,26 @@ class NatsBus:
         await self._open(subscription)
         return subscription
 
-    async def request(self, subject: str, payload: bytes, *, timeout_s: float) -> bytes:
+    async def request(
+        self,
+        subject: str,
+        payload: bytes,
+        *,
+        timeout_s: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """See `Bus.request`. Without a connection it fails: a late question asks for nobody."""
         if not self.connected:
             raise Unavailable(f"not connected: {subject} was not asked")
         try:
             async with asyncio.timeout(timeout_s):
                 # Our timeout rather than the client's: its wait_for can swallow a cancellation.
-                answer = await self._client.request(subject, payload, timeout=None)  # type: ignore[arg-type]
+                answer = await self._client.request(
+                    subject,
+                    payload,
+                    timeout=None,  # type: ignore[arg-type]
+                    headers=dict(headers) if headers else None,
+                )
         except TimeoutError as error:
             raise Unavailable(f"no answer from {subject} in {timeout_s} s") from error
         except (nats.errors.Error, OSError) as error:

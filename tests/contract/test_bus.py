@@ -9,7 +9,15 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from proto.bus import PAYLOAD_BYTES_MAX, Bus, Delivery, Envelope, Intake, Subscription
+from proto.bus import (
+    MESSAGE_ID_HEADER,
+    PAYLOAD_BYTES_MAX,
+    Bus,
+    Delivery,
+    Envelope,
+    Intake,
+    Subscription,
+)
 from proto.bus.memory import ACK_WAIT_S, MemoryBus, Network
 from proto.bus.nats import PULL_S, NatsBus
 from proto.errors import Unavailable
@@ -302,7 +310,7 @@ async def test_the_answer_to_a_publisher_is_ours_and_not_the_servers(connect: Co
     async def consume() -> None:
         for _ in range(2):
             delivery = await deliver(intake)
-            await consumer.publish(delivery.envelope.reply, b"did " + delivery.envelope.payload)
+            await delivery.answer(b"did " + delivery.envelope.payload)
             await delivery.ack()
 
     async with asyncio.TaskGroup() as tasks:
@@ -320,7 +328,28 @@ async def test_a_message_that_waited_for_a_new_consumer_has_nobody_to_answer(con
         await publisher.request("late.x", b"", timeout_s=0.2)
     intake = await consumer.intake("LATE", "late.*")
     delivery = await deliver(intake)
-    assert (delivery.envelope.subject, delivery.envelope.reply) == ("late.x", "")
+    assert delivery.envelope.subject == "late.x"
+    await delivery.answer(b"nobody hears this")
+    await intake.close()
+
+
+async def test_everybody_who_publishes_one_message_id_is_answered(connect: Connect):
+    publisher, consumer = await connect("publisher"), await connect("consumer")
+    intake = await consumer.intake("TWICE", "twice.*")
+    headers = {MESSAGE_ID_HEADER: "one event"}
+
+    async def consume() -> None:
+        while True:
+            delivery = await deliver(intake)
+            await delivery.answer(b"done")
+            await delivery.ack()
+
+    async with asyncio.TaskGroup() as tasks:
+        consuming = tasks.create_task(consume())
+        for _ in range(5):  # faster than a real server's window of duplicates
+            answer = await publisher.request("twice.x", b"", timeout_s=PATIENCE_S, headers=headers)
+            assert answer == b"done"
+        consuming.cancel()
     await intake.close()
 
 
