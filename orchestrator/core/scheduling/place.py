@@ -36,6 +36,12 @@ FILL_MAX = (1 << 20) - 1
 
 WORST = np.iinfo(np.int64).max
 
+RANKED = ("cpu", "memory", "pods")
+"""Resources whose shares in use decide how full a node is."""
+
+Rows = Ints | slice | int
+"""Which rows of a column."""
+
 
 class Placement(Struct, frozen=True):
     """Where a pod should run.
@@ -90,14 +96,12 @@ class _Draft:
 
     def __init__(self, table: NodeTable) -> None:
         self.table = table
-        self._used: dict[str, Ints] = {}
         self.ports = {key: dict(rows) for key, rows in table.ports.items()}
+        self._free: dict[str, Ints] = {}
         self._owners: dict[str, dict[int, int]] = {}
         self._ranks = table.ranks()
-        self._per_unit = {name: _per_unit(table, name) for name in ("cpu", "memory", "pods")}
-        cpu, memory, pods = (self._share(name) for name in ("cpu", "memory", "pods"))
-        self._sum: Floats = cpu + memory + pods
-        self._difference: Floats = cpu - memory
+        self._per_unit = {name: _per_unit(table, name) for name in RANKED}
+        self._sum, self._difference = self._shares(slice(None))
 
     def take(self, signature: Signature, count: int) -> list[int]:
         """Rows for so many pods of a signature, best first; fewer when there is no more room."""
@@ -108,13 +112,20 @@ class _Draft:
             fits[list(port_conflicts(signature.ports, self.ports))] = False
         costs = self._costs(signature)
         if count == 1:
-            costs[~fits] = WORST
-            row = int(costs.argmin()) if len(costs) else 0
-            rows = [row] if len(costs) and costs[row] != WORST else []
+            rows = _best(np.where(fits, costs, WORST))
         else:
             rows = self._take_many(signature, np.flatnonzero(fits), costs, count)
-        self._record(signature, rows)
+        if rows:
+            self._record(signature, rows)
         return rows
+
+    def free(self, resource: str) -> Ints:
+        """Units not promised, a row each; negative where a pod was forced upon a full node."""
+        found = self._free.get(resource)
+        if found is None:
+            found = self.table.capacity(resource) - self.table.used(resource)
+            self._free[resource] = found
+        return found
 
     def _take_many(self, signature: Signature, fitting: Ints, costs: Ints, count: int) -> list[int]:
         if len(fitting) > count:
@@ -151,20 +162,15 @@ class _Draft:
             heapq.heapreplace(heap, (cost + spread + ((after - before) << FILL_SHIFT), at))
         return taken
 
-    def free(self, resource: str) -> Ints:
-        """Units not promised, a row each; negative where a pod was forced upon a full node."""
-        return self.table.capacity(resource) - self._used_now(resource)
+    def _shares(self, rows: Rows) -> tuple[Floats, Floats]:
+        """Shares of cpu, memory and pods in use: their sum, and how much cpu exceeds memory."""
+        cpu, memory, pods = (
+            (self.table.capacity(name)[rows] - self.free(name)[rows]) * self._per_unit[name][rows]
+            for name in RANKED
+        )
+        return cpu + memory + pods, cpu - memory
 
-    def _used_now(self, resource: str) -> Ints:
-        found = self._used.get(resource)
-        if found is None:
-            found = self._used[resource] = self.table.used(resource).copy()
-        return found
-
-    def _share(self, resource: str) -> Floats:
-        return self._used_now(resource) * self._per_unit[resource]
-
-    def _steps(self, signature: Signature, rows: Ints | slice) -> tuple[Floats, Floats]:
+    def _steps(self, signature: Signature, rows: Rows) -> tuple[Floats, Floats]:
         """What one such pod adds to the sum and to the difference of the shares in use."""
         asked = dict(signature.requests)
         cpu = self._per_unit["cpu"][rows] * asked.get("cpu", 0)
@@ -206,17 +212,10 @@ class _Draft:
         return slots.tolist()
 
     def _record(self, signature: Signature, rows: Sequence[int]) -> None:
-        if not rows:
-            return
+        touched, times = np.unique(rows, return_counts=True) if len(rows) > 1 else (rows[0], 1)
         for resource, units in signature.requests:
-            np.add.at(self._used_now(resource), rows, units)
-        touched = np.unique(rows)
-        cpu, memory, pods = (
-            self._used_now(name)[touched] * self._per_unit[name][touched]
-            for name in ("cpu", "memory", "pods")
-        )
-        self._sum[touched] = cpu + memory + pods
-        self._difference[touched] = cpu - memory
+            self.free(resource)[touched] -= units * times
+        self._sum[touched], self._difference[touched] = self._shares(touched)
         for address, protocol, port in signature.ports:
             held = self.ports.setdefault((protocol, port), {})
             for row in rows:
@@ -225,6 +224,11 @@ class _Draft:
             counts = self._owners[signature.owner] = dict(self._counts(signature.owner))
             for row in rows:
                 counts[row] = counts.get(row, 0) + 1
+
+
+def _best(costs: Ints) -> list[int]:
+    row = int(costs.argmin()) if len(costs) else 0
+    return [row] if len(costs) and costs[row] != WORST else []
 
 
 def _per_unit(table: NodeTable, resource: str) -> Floats:

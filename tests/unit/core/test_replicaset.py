@@ -133,3 +133,13 @@ def test_one_that_is_being_deleted_only_tells():
     assert (
         render(plan(rs, [], NOW_MS).decisions) == "update status of replicaset web: 0 pods, 0 ready"
     )
+
+
+def test_ready_pods_go_before_available_ones_and_after_the_others():
+    pods = [
+        pod("available", owner="rs1", node="n1", ready_since_ms=NOW_MS - 60_000),
+        pod("ready", owner="rs1", node="n2", ready_since_ms=NOW_MS),
+        pod("starting", owner="rs1", node="n3", phase="Running", created_ms=NOW_MS - 60_000),
+    ]
+    names = [found.metadata.name for found in least_useful_first(pods, 30, NOW_MS)]
+    assert names == ["starting", "ready", "available"]
