@@ -131,9 +131,9 @@ class Writer:
         """
         request = _Request(ops, records)
         if self._epoch is None:
-            request.done.set_exception(NotLeader(_NOBODY_LEADS))
+            _fail(request, NotLeader(_NOBODY_LEADS))
         elif len(self._queue) >= QUEUE_LIMIT:
-            request.done.set_exception(Unavailable("too many writes are waiting"))
+            _fail(request, Unavailable("too many writes are waiting"))
         else:
             self._queue.append(request)
             self._filled.set()
