@@ -34,6 +34,9 @@ WRITES_AT_ONCE = 100
 PAUSE_S = 0.02
 """Between two groups, so that a burst of events leaves the transactions to what it tells of."""
 
+NAME_MAX = 230
+"""Characters of the object's name in its event's: with the digest, a name Kubernetes takes."""
+
 COMPONENT = "longshore"
 
 
@@ -86,7 +89,8 @@ class Recorder:
         self._queue.append(
             Event(
                 metadata=ObjectMeta(
-                    name=f"{about.name[:230]}.{digest}", namespace=about.namespace or "default"
+                    name=f"{about.name[:NAME_MAX].rstrip('-.')}.{digest}",
+                    namespace=about.namespace or "default",
                 ),
                 involved_object=about,
                 reason=reason,

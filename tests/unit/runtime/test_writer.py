@@ -92,7 +92,9 @@ def test_no_transaction_is_larger_than_the_store_takes():
             fat = [spine.writer.submit((big(f"fat{n}", 500_000),)) for n in range(4)]
             for future in (*many, *fat):
                 await future
-            assert spine.server.revision == before + 5  # 127, 127, 127, 19 and two fat ones, two fat ones
+            assert (
+                spine.server.revision == before + 5
+            )  # 127, 127, 127, 19 and two fat ones, two fat ones
             assert len(listed(spine)) == 404
 
     virtual_time.run(main())
