@@ -85,12 +85,21 @@ class Up:
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    with started(tmp_path) as made:
+    """A cluster that this test starts itself."""
+    with cleaned(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """A cluster that runs already, for the tests that leave it as it was."""
+    with cleaned(tmp_path_factory.mktemp("up")) as made:
+        made.start()
         yield made
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[Up]:
+def cleaned(folder: Path) -> Iterator[Up]:
     made = Up(folder)
     try:
         yield made
@@ -154,12 +163,11 @@ def test_ctrl_c_leaves_no_process_and_the_next_run_takes_the_containers_over(up:
     assert set(before.values()) == {"running"}
 
 
-def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(up: Up) -> None:
-    first = up.start()
-    api = up.until_ready()
-    second = Process(
-        "second", [LONGSHORE, "up", f"--data={up.data}"], up.data / "2", is_inner=False
-    )
+def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(running: Up) -> None:
+    first, api = running.process, running.until_ready()
+    assert first is not None
+    argv = [LONGSHORE, "up", f"--data={running.data}"]
+    second = Process("second", argv, running.data / "second.log", is_inner=False)
     eventually(lambda: not second.is_running, within_s=20, what="the second run ends")
     assert second.stop() == 1
     assert f"already (process {first.pid}): stop that one" in second.tail()
@@ -167,10 +175,9 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(up: Up) ->
     assert api.answers()
 
 
-def test_two_clusters_may_not_share_a_node_name_on_one_engine(up: Up, tmp_path: Path) -> None:
-    up.start()
-    up.until_ready()
-    argv = [LONGSHORE, "up", f"--data={tmp_path}/other", f"--prefix={up.prefix}"]
+def test_two_clusters_may_not_share_a_node_name_on_one_engine(running: Up, tmp_path: Path) -> None:
+    running.until_ready()
+    argv = [LONGSHORE, "up", f"--data={tmp_path}/other", f"--prefix={running.prefix}"]
     other = Process("other", argv, tmp_path / "other.log", is_inner=False)
     eventually(lambda: not other.is_running, within_s=20, what="the other cluster ends")
     assert other.stop() == 1
@@ -178,14 +185,17 @@ def test_two_clusters_may_not_share_a_node_name_on_one_engine(up: Up, tmp_path: 
 
 
 @pytest.mark.parametrize("daemon", ["orchestrator", "etcd", "nats-server", "{prefix}-1"])
-def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(up: Up, daemon: str) -> None:
-    process = up.start()
-    api = up.until_ready()
-    api.create(f"{APPS}/deployments", with_image(deployment("web", 2)))
-    eventually(lambda: len(api.ready_pods("web")) == 2, within_s=20, what="both pods run")
-    before = up.containers("_main_web")
-    name = daemon.format(prefix=up.prefix)
-    killed = up.pid(name)
+def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(
+    running: Up, daemon: str
+) -> None:
+    name = daemon.format(prefix=running.prefix)
+    app = f"web-{name}"
+    process, api = running.process, running.until_ready()
+    assert process is not None
+    api.create(f"{APPS}/deployments", with_image(deployment(app, 2)))
+    eventually(lambda: len(api.ready_pods(app)) == 2, within_s=20, what="both pods run")
+    before = running.containers(f"_main_{app}")
+    killed = running.pid(name)
     os.kill(killed, signal.SIGKILL)
     eventually(
         lambda: f"{name} died (SIGKILL): again in 0.2 s" in process.tail(),
@@ -196,14 +206,16 @@ def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(up: Up, dae
 
     def scaled() -> bool:
         try:
-            api.merge(f"{APPS}/deployments/web", scale)
+            api.merge(f"{APPS}/deployments/{app}", scale)
         except Exception:  # noqa: BLE001 -- it may be the API that is on its way back
             return False
         return True
 
     eventually(scaled, within_s=20, what="the API takes a change")
-    eventually(lambda: len(api.ready_pods("web")) == 3, within_s=30, what="the change is made")
-    assert before.items() <= up.containers("_main_web").items()
+    eventually(lambda: len(api.ready_pods(app)) == 3, within_s=30, what="the change is made")
+    assert before.items() <= running.containers(f"_main_{app}").items()
+    api.call("DELETE", f"{APPS}/deployments/{app}")
+    eventually(lambda: not running.containers(f"_main_{app}"), within_s=20, what="they are gone")
 
 
 def test_a_killed_node_stays_dead_until_it_is_started(up: Up) -> None:
