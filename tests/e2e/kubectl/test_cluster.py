@@ -1,0 +1,189 @@
+"""kubectl and a whole cluster on this machine: what a user of the README does."""
+
+import json
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.engine import Engine
+from tests.e2e.images import busybox_root
+from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl.binaries import Kubectl
+from tests.e2e.process import Process
+from tests.e2e.waiting import eventually
+
+ENGINE = Engine(Path("/var/run/docker.sock"))
+NODE_LABEL = "longshore.dev/node"
+RUN = uuid.uuid4().hex[:6]
+IMAGE = f"longshore-test-kubectl-{RUN}:1"
+PREFIX = f"k{RUN}"
+SERVE = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
+    pytest.mark.skipif(
+        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
+        reason="no Docker engine answers at /var/run/docker.sock",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory) -> Iterator[Kubectl]:
+    """kubectl, for a cluster of two nodes."""
+    folder = tmp_path_factory.mktemp("cluster")
+    ENGINE.import_image(IMAGE, busybox_root())
+    argv = [str(Path(sys.executable).parent / "longshore"), "up", f"--data={folder}/data"]
+    argv += [f"--prefix={PREFIX}", "--nodes=2"]
+    process = Process("longshore up", argv, folder / "up.log", is_inner=False)
+    try:
+        eventually(
+            lambda: (folder / "data/ready").exists() or not process.is_running,
+            within_s=60,
+            what="DIR/ready appears",
+        )
+        assert process.is_running, process.tail()
+        config = yaml.safe_load((folder / "data/kubeconfig").read_text())
+        server = config["clusters"][0]["cluster"]["server"]
+        yield Kubectl(binaries.usual(), server, folder)
+    finally:
+        process.stop(40)
+        for container in ENGINE.containers():
+            if container["Labels"].get(NODE_LABEL, "").startswith(f"{PREFIX}-"):
+                ENGINE.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        ENGINE.call("DELETE", f"/images/{IMAGE}?force=1")
+
+
+@pytest.fixture
+def namespace(kubectl) -> Iterator[str]:
+    """A namespace of the test's own, deleted with everything in it."""
+    name = f"n{uuid.uuid4().hex[:6]}"
+    kubectl("create", "namespace", name)
+    yield name
+    assert f'namespace "{name}" deleted' in kubectl("delete", "namespace", name)
+
+
+def manifest(namespace: str, *, replicas: int = 2, command: str = SERVE) -> str:
+    labels = {"app": "web"}
+    container = {"name": "c", "image": IMAGE, "command": ["sh", "-c", command]}
+    return json.dumps(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "web", "namespace": namespace},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": [container]}},
+            },
+        }
+    )
+
+
+def test_a_deployment_is_rolled_out_scaled_changed_and_rolled_back(kubectl, namespace) -> None:
+    inside = ("-n", namespace)
+    kubectl("apply", "-f", "-", given=manifest(namespace))
+    status = ("rollout", "status", "deployment/web", "--timeout=40s", *inside)
+    assert "successfully rolled out" in kubectl(*status)
+    assert kubectl("get", "deployment", "web", "--no-headers", *inside).split()[:4] == [
+        "web", "2/2", "2", "2",
+    ]  # fmt: skip
+    kubectl("scale", "deployment", "web", "--replicas=3", *inside)
+    assert "successfully rolled out" in kubectl(*status)
+    nodes = kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}", *inside).split()
+    assert set(nodes) == {f"{PREFIX}-1", f"{PREFIX}-2"}
+    kubectl("set", "env", "deployment/web", "A=2", *inside)
+    assert "successfully rolled out" in kubectl(*status)
+    assert "3" not in kubectl("rollout", "history", "deployment/web", *inside).split()
+    kubectl("rollout", "undo", "deployment/web", *inside)
+    assert "successfully rolled out" in kubectl(*status)
+    assert "3" in kubectl("rollout", "history", "deployment/web", *inside).split()
+    path = "jsonpath={.spec.template.spec.containers[0].env}"
+    assert kubectl("get", "deployment", "web", "-o", path, *inside) == ""
+    kubectl("rollout", "restart", "deployment/web", *inside)
+    assert "successfully rolled out" in kubectl(*status)
+    kubectl("delete", "deployment", "web", *inside)
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=40s", *inside)
+
+
+def test_a_pods_log_is_read_and_followed_to_its_end(kubectl, namespace) -> None:
+    inside = ("-n", namespace)
+    script = "echo one; echo two >&2; sleep 1; echo three"
+    kubectl(
+        "run", "p", f"--image={IMAGE}", "--restart=Never", "--command", *inside, "--", "sh", "-c", script
+    )  # fmt: skip
+    kubectl("wait", "--for=jsonpath={.status.startTime}", "pod/p", "--timeout=20s", *inside)
+    eventually(
+        lambda: kubectl.run("logs", "p", *inside).code == 0, within_s=20, what="it has a log"
+    )
+    assert kubectl("logs", "-f", "p", *inside).split() == ["one", "two", "three"]
+    assert kubectl("logs", "p", "--tail=1", *inside) == "three\n"
+    stamped = kubectl("logs", "p", "--timestamps", "--limit-bytes=30", *inside)
+    assert stamped.startswith("20")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/p", "--timeout=20s", *inside)
+    assert kubectl("get", "pod", "p", "--no-headers", *inside).split()[2] == "Completed"
+    assert "previous terminated container" in kubectl.fails("logs", "p", "--previous", *inside)
+
+
+def test_what_happened_is_told_by_events_and_descriptions(kubectl, namespace) -> None:
+    inside = ("-n", namespace)
+    kubectl("apply", "-f", "-", given=manifest(namespace, replicas=1))
+    kubectl("rollout", "status", "deployment/web", "--timeout=40s", *inside)
+    events = kubectl("get", "events", *inside)
+    for reason in ("ScalingReplicaSet", "SuccessfulCreate", "Scheduled", "Started"):
+        assert reason in events
+    pod = kubectl("get", "pods", "-o", "name", *inside).strip()
+    assert f"Successfully assigned {namespace}/" in kubectl("describe", pod, *inside)
+    assert "NewReplicaSetAvailable" in kubectl("describe", "deployment", "web", *inside)
+    assert "Scaled up" in kubectl("events", "--for", "deployment/web", *inside)
+    assert f"pod/{pod.removeprefix('pod/')}" in kubectl("get", "all", *inside)
+
+
+def test_nodes_are_shown_cordoned_and_uncordoned(kubectl, namespace) -> None:
+    node = f"{PREFIX}-1"
+    header, *lines = kubectl("get", "nodes", "-o", "wide").splitlines()
+    assert header.split()[:5] == ["NAME", "STATUS", "ROLES", "AGE", "VERSION"]
+    assert [line.split()[:2] for line in lines] == [[node, "Ready"], [f"{PREFIX}-2", "Ready"]]
+    kubectl("cordon", node)
+    try:
+        assert "SchedulingDisabled" in kubectl("get", "node", node)
+        kubectl("apply", "-f", "-", given=manifest(namespace))
+        kubectl("rollout", "status", "deployment/web", "--timeout=40s", "-n", namespace)
+        path = "jsonpath={.items[*].spec.nodeName}"
+        placed = kubectl("get", "pods", "-n", namespace, "-o", path).split()
+        assert placed == [f"{PREFIX}-2"] * 2
+    finally:
+        kubectl("uncordon", node)
+    assert "SchedulingDisabled" not in kubectl("get", "node", node)
+    assert "Non-terminated Pods" in kubectl("describe", "node", node)
+
+
+def test_a_drained_node_is_left_by_its_pods(kubectl, namespace) -> None:
+    node = f"{PREFIX}-1"
+    kubectl("apply", "-f", "-", given=manifest(namespace, replicas=2))
+    kubectl("rollout", "status", "deployment/web", "--timeout=40s", "-n", namespace)
+    try:
+        kubectl("drain", node, "--timeout=40s")
+        kubectl("rollout", "status", "deployment/web", "--timeout=40s", "-n", namespace)
+        path = "jsonpath={.items[*].spec.nodeName}"
+        placed = kubectl("get", "pods", "-n", namespace, "-o", path).split()
+        assert placed == [f"{PREFIX}-2"] * 2
+    finally:
+        kubectl("uncordon", node)
+
+
+def test_a_pod_that_finds_no_node_says_why(kubectl, namespace) -> None:
+    overrides = '{"spec":{"nodeSelector":{"disk":"none"}}}'
+    kubectl("run", "p", f"--image={IMAGE}", f"--overrides={overrides}", "-n", namespace)
+
+    def reason() -> bool:
+        return "FailedScheduling" in kubectl("describe", "pod", "p", "-n", namespace)
+
+    eventually(reason, within_s=20, what="an event says why")
+    assert "0/2 nodes are available" in kubectl("describe", "pod", "p", "-n", namespace)
