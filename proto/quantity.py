@@ -10,7 +10,9 @@ from functools import lru_cache
 Quantity = int | float | str
 """As a manifest may spell it; `canonical` makes it text."""
 
-_PATTERN = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?")
+_PATTERN = re.compile(
+    r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?", re.ASCII
+)
 _SCALE = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -74,10 +76,15 @@ def whole(quantity: Quantity) -> int:
 def canonical(quantity: Quantity) -> str:
     """The text that Kubernetes would print for a number; text stays as it is.
 
+    A number that is no quantity becomes its plain text, for validation to refuse.
+
     >>> canonical(1), canonical(0.5), canonical("64Mi")
     ('1', '500m', '64Mi')
     """
     if isinstance(quantity, str):
         return quantity
-    number = parse(quantity)
+    try:
+        number = parse(quantity)
+    except ValueError:
+        return str(quantity)
     return str(int(number)) if number == int(number) else f"{milli(quantity)}m"

@@ -29,6 +29,8 @@ CONTENT_REMAINING = "NamespaceContentRemaining"
 
 _FINALIZER_OF = {"Foreground": FOREGROUND, "Orphan": ORPHAN}
 _DEFAULT_GRACE_S = 30
+_GRACE_MAX_S = 2**31 - 1
+"""Longer waits mean for ever just as well, and lead beyond the calendar."""
 _DEFAULTED_NAMESPACE = "default"
 
 
@@ -233,8 +235,9 @@ def _grace_s(old: Resource, asked_s: int | None) -> int:
             return 0
         own = old.spec.termination_grace_period_seconds
         default = _DEFAULT_GRACE_S if own is None else own
-        return max(0, default if asked_s is None else asked_s)
-    return max(0, asked_s or 0)
+        asked_s = default if asked_s is None else asked_s
+        return min(max(0, asked_s), _GRACE_MAX_S)
+    return min(max(0, asked_s or 0), _GRACE_MAX_S)
 
 
 def _deadline(meta: ObjectMeta, grace: int, now_ms: int) -> str:

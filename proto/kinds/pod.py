@@ -177,13 +177,20 @@ def qos_class(spec: PodSpec) -> str:
     if all(
         {"cpu", "memory"} <= r.limits.keys()
         and all(
-            quantity.parse(r.requests.get(name, r.limits[name])) == quantity.parse(r.limits[name])
+            _is_same_amount(r.requests.get(name, r.limits[name]), r.limits[name])
             for name in ("cpu", "memory")
         )
         for r in asked
     ):
         return "Guaranteed"
     return "Burstable"
+
+
+def _is_same_amount(one: quantity.Quantity, other: quantity.Quantity) -> bool:
+    try:
+        return quantity.parse(one) == quantity.parse(other)
+    except ValueError:  # validation names the field later
+        return one == other
 
 
 def default_spec(spec: PodSpec) -> PodSpec:

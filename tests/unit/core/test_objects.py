@@ -229,3 +229,21 @@ def test_a_namespace_is_never_gone_at_once():
     assert not is_finished(marked)
     finalized = replace(marked, spec=replace(marked.spec, finalizers=()))
     assert is_finished(updated(NAMESPACES, marked, finalized, "finalize"))
+
+
+@pytest.mark.parametrize("amount", [1e30, -1e30, 1e-30, 10**80, "many", "1e400", "-1", "٣"])
+@pytest.mark.parametrize("where", ["requests", "limits"])
+def test_amounts_that_are_no_quantities_are_refused_by_name(amount, where):
+    found = pod("a")
+    (container,) = found.spec.containers
+    resources = replace(container.resources, **{where: {"cpu": amount, "memory": amount}})
+    spec = replace(found.spec, containers=(replace(container, resources=resources),))
+    new = replace(found, spec=spec, status=replace(found.status, qos_class=""))
+    with pytest.raises(Invalid, match=rf"spec\.containers\[0\]\.resources\.{where}\.cpu"):
+        created(PODS, new)
+
+
+def test_a_grace_beyond_the_calendar_is_cut_short():
+    marked = deleted(PODS, running(), grace_s=10**15)
+    assert marked.metadata.deletion_grace_period_seconds == 2**31 - 1
+    assert deleted(PODS, running(), grace_s=-5) is None

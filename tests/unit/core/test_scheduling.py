@@ -259,3 +259,9 @@ def test_a_table_grows_with_its_nodes():
     table = table_of(nodes(200, cpu="1"))
     found = placed(table, replicas(200, cpu="1"))
     assert len(set(found.values())) == 200
+
+
+def test_pods_of_one_owner_are_spread_together_though_they_differ():
+    table = table_of([node("big", cpu="64", memory="512Gi"), node("n2"), node("n3")])
+    pods = [*replicas(4, cpu="100m"), *(pod(f"x{n}", owner="web", cpu="200m") for n in range(2))]
+    assert Counter(placed(table, pods).values()) == {"big": 2, "n2": 2, "n3": 2}
