@@ -93,7 +93,8 @@ async def running(store: Store | None = None, port: int = 0) -> AsyncIterator[Ru
     async with asyncio.TaskGroup() as tasks:
         lead = tasks.create_task(writer.run(leader.create_revision))
         await writer.ready.wait()
-        await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
+        if world.get(NAMESPACES, "", "default") is None:
+            await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
         async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
             chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
             url = f"http://127.0.0.1:{chosen}"
