@@ -98,7 +98,7 @@ def nodes(draw: st.DrawFn) -> Observed:
         images=frozenset(draw(st.sets(st.sampled_from([IMAGE, "demo/other:1"])))),
         memory=Memory(
             accepted_at_ms={f"uid-{name}": NOW_MS - 5 for name in NAMES},
-            failures={("uid-a", ""): failed} if draw(st.booleans()) else {},
+            failures={(uid, ""): failed for uid in draw(st.sets(st.sampled_from(["uid-a", ""])))},
         ),
     )
 

@@ -174,7 +174,6 @@ def test_nodes_known_to_be_lost_do_not_hold_up_judgement_of_the_others():
 
 
 def test_a_lost_node_stays_lost_until_it_beats():
-    now = START + 60_000
     memory = Memory(START, lost=frozenset({"n1"}))
     assert verdict(seen(ago=5000), memory=memory).state is State.LOST
     assert verdict(seen(ago=10), memory=memory).state is State.READY
