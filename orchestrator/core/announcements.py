@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from orchestrator.core.node_verdicts import is_lost
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.event import EVENTS
 from proto.kinds.kind import Kind
@@ -47,10 +48,8 @@ def _pod(old: Any, new: Any) -> Iterator[str]:
 
 
 def _node(old: Any, new: Any) -> Iterator[str]:
-    was = condition(old.status.conditions, "Ready") if old is not None else None
-    now = condition(new.status.conditions, "Ready")
     yield from _turned(old, new, "Ready", "ready", "unready")
-    if now is not None and now.reason == "NodeLost" and (was is None or was.reason != "NodeLost"):
+    if is_lost(new) and not (old is not None and is_lost(old)):
         yield "lost"
 
 
