@@ -314,8 +314,10 @@ class _Planner:
         if not (dead or surplus or unstarted or is_short):
             return
         quiet_at_ms = self._memory.worked_at_ms + POOL_QUIET_MS
-        if self._now_ms < quiet_at_ms or self._is_held_back(_POOL, ""):
+        if self._now_ms < quiet_at_ms:
             self._wakes.append(quiet_at_ms)
+        elif self._is_held_back(_POOL, ""):
+            pass  # it waits, and says until when
         elif dead or surplus:
             unused = (*dead, *surplus)[0]
             self.actions.append(RemoveSandbox(None, unused.id, "not of use to the pool"))

@@ -169,6 +169,17 @@ def test_containers_whose_sandbox_died_are_killed_before_it_is_replaced():
     )
 
 
+def test_a_container_that_runs_in_another_sandbox_is_killed():
+    seen = observed(sandbox(id="box-new"), container())
+    assert render(planned([pod()], seen)) == "kill web/c: its sandbox has died"
+
+
+def test_a_pool_that_cannot_be_filled_is_left_alone_for_a_while():
+    refused = {("", ""): Failure("ContainerCreating", "no space left", 3, NOW_MS)}
+    plan = planned([], observed(failures=refused), STOCKED)
+    assert (plan.actions, plan.wake_at_ms) == ((), NOW_MS + 4000)
+
+
 def test_a_deleted_pod_is_asked_to_end_then_killed_when_its_grace_is_over():
     deleted = pod(delete_grace_s=5)
     seen = observed(sandbox(), container())
