@@ -16,10 +16,11 @@ from orchestrator.runtime.writer import Op, Writer
 from orchestrator.store import Delete, Put, keys
 from orchestrator.store.memory import MemoryServer, MemoryStore
 from orchestrator.world import World
+from proto.kinds.container import Container
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES, Namespace
 from proto.kinds.node import Node, NodeStatus
-from proto.kinds.pod import PODS, Container, Pod, PodSpec
+from proto.kinds.pod import PODS, Pod, PodSpec
 from proto.meta import Condition, ObjectMeta, OwnerReference
 
 NOW_MS = 1_700_000_000_000
