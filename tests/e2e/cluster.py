@@ -14,7 +14,18 @@ from typing import NamedTuple
 from orchestrator.cli import servers
 from orchestrator.cli.data_dir import Ports
 from tests.e2e.host import Host
-from tests.e2e.kubeapi import APPS, KubeApi, Object, deployment, is_ready, node_of, summary, uid_of
+from tests.e2e.kubeapi import (
+    APPS,
+    ApiError,
+    KubeApi,
+    Object,
+    Unavailable,
+    deployment,
+    is_ready,
+    node_of,
+    summary,
+    uid_of,
+)
 from tests.e2e.process import Process
 from tests.e2e.testbed import Testbed
 from tests.e2e.waiting import eventually
@@ -126,11 +137,31 @@ class Cluster:
 
     def deploy(self, name: str, replicas: int) -> list[Object]:
         """A Deployment; its pods once all are Ready."""
-        self.api.create(f"{APPS}/deployments", deployment(name, replicas))
+        self.write(lambda: self.api.create(f"{APPS}/deployments", deployment(name, replicas)))
         return self.await_ready(name, replicas)
 
     def scale(self, name: str, replicas: int) -> None:
-        self.api.merge(f"{APPS}/deployments/{name}", {"spec": {"replicas": replicas}})
+        patch = {"spec": {"replicas": replicas}}
+        self.write(lambda: self.api.merge(f"{APPS}/deployments/{name}", patch))
+
+    def write(self, write: Callable[[], object]) -> None:
+        """Do as the API says: while it cannot write, try again."""
+        was_tried = False
+
+        def is_done() -> bool:
+            nonlocal was_tried
+            try:
+                write()
+            except Unavailable:
+                was_tried = True
+                return False
+            except ApiError as error:
+                if error.status == 409 and was_tried:
+                    return True  # the attempt whose outcome nobody knew
+                raise
+            return True
+
+        eventually(is_done, within_s=START_S, what="the API accepts a write")
 
     def await_ready(self, app: str, count: int, *, within_s: float = START_S) -> list[Object]:
         """The app's pods, once exactly so many exist and all are Ready."""
@@ -159,7 +190,10 @@ class Cluster:
         seen: list[Object] = []
 
         def look() -> bool:
-            seen[:] = self.api.pods(app)
+            try:
+                seen[:] = self.api.pods(app)
+            except Unavailable:  # it is being restarted
+                return False
             return is_so(seen)
 
         try:

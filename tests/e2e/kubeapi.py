@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from tests.e2e.images import BUSYBOX, SLEEP
@@ -19,12 +20,22 @@ class ApiError(Exception):
 
     Attributes:
         status: HTTP status; 0 when nobody answers.
+    """
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class Unavailable(ApiError):
+    """Not now: nobody answers (0), come again later (503), or nobody knows what became of it (504).
+
+    Attributes:
         retry_after: The header of that name, if any.
     """
 
     def __init__(self, status: int, message: str, retry_after: str = "") -> None:
-        super().__init__(f"{status}: {message}")
-        self.status = status
+        super().__init__(status, message)
         self.retry_after = retry_after
 
 
@@ -37,7 +48,7 @@ class KubeApi:
     def answers(self) -> bool:
         try:
             self.call("GET", "/api/v1/namespaces")
-        except ApiError:
+        except Unavailable:
             return False
         return True
 
@@ -86,9 +97,12 @@ class KubeApi:
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read().decode(errors="replace")
-                raise ApiError(error.code, text, error.headers.get("Retry-After", "")) from error
-        except OSError as error:
-            raise ApiError(0, str(error)) from error
+                if error.code in (503, 504):
+                    retry_after = error.headers.get("Retry-After", "")
+                    raise Unavailable(error.code, text, retry_after) from None
+                raise ApiError(error.code, text) from None
+        except (OSError, HTTPException) as error:
+            raise Unavailable(0, str(error)) from None
 
 
 def deployment(name: str, replicas: int) -> Object:

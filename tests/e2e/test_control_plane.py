@@ -1,13 +1,13 @@
 """The control plane breaks, in parts and as a whole; what runs on the hosts does not notice."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.e2e.cluster import Cluster
-from tests.e2e.kubeapi import APPS, ApiError, deployment, name_of, uid_of
+from tests.e2e.kubeapi import Unavailable, name_of, uid_of
 from tests.e2e.waiting import eventually, throughout
 
 pytestmark = [pytest.mark.e2e, pytest.mark.docker]
@@ -49,14 +49,14 @@ def test_without_etcd_reads_are_served_and_writes_are_told_to_retry(cluster: Clu
     cluster.etcd.kill()
 
     assert len(cluster.api.pods("web")) == 3
-    with pytest.raises(ApiError) as refused:
+    with pytest.raises(Unavailable) as refused:
         cluster.api.create(NAMESPACES, _namespace("too-early"))
     assert refused.value.status == 503
     assert int(refused.value.retry_after) > 0
     assert len(cluster.api.pods("web")) == 3, "reads are served after a failed write as before"
 
     cluster.start_etcd()
-    _retried(lambda: cluster.api.create(NAMESPACES, _namespace("in-time")))
+    cluster.write(lambda: cluster.api.create(NAMESPACES, _namespace("in-time")))
     cluster.await_ready("web", 3)
     assert cluster.instances(*cluster.hosts) == before
 
@@ -102,8 +102,7 @@ def test_losing_all_that_nats_stored_loses_nothing(cluster: Cluster) -> None:
     cluster.wipe_nats()
     cluster.start_nats()
     cluster.await_nodes(*cluster.hosts)
-    _retried(lambda: cluster.api.create(f"{APPS}/deployments", deployment("later", 3)))
-    cluster.await_ready("later", 3)
+    cluster.deploy("later", 3)
 
     assert before.items() <= cluster.instances(*cluster.hosts).items()
     cluster.await_no_surplus("web", "later")
@@ -149,21 +148,6 @@ def _namespace(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
-def _retried(write: Callable[[], object]) -> None:
-    """Do as the API says: try again while it cannot write."""
-
-    def is_done() -> bool:
-        try:
-            write()
-        except ApiError as error:
-            if error.status not in (0, 503):
-                raise
-            return False
-        return True
-
-    eventually(is_done, within_s=30, what="the API accepts writes again")
-
-
 @contextmanager
 def _creating_namespaces(cluster: Cluster) -> Iterator[list[str]]:
     """One namespace after the other; yields the names that the API said it has created."""
@@ -176,7 +160,7 @@ def _creating_namespaces(cluster: Cluster) -> Iterator[list[str]]:
             number += 1
             try:
                 cluster.api.create(NAMESPACES, _namespace(f"n{number}"))
-            except ApiError:
+            except Unavailable:
                 continue  # not acknowledged, so it may be lost
             acknowledged.append(f"n{number}")
 
