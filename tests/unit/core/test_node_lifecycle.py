@@ -201,4 +201,8 @@ def test_it_says_when_to_look_again():
     assert found.wake_at_ms == now - 100 + STANDARD.suspect_ms
     silent = judge([seen(ago=800, probe=Probe(now - 10, peers=2))], FRESH, now)
     assert silent.wake_at_ms == now + 100
+    asked = judge([seen(ago=2000, probe=Probe(now - 10, peers=2, unreachable=1))], FRESH, now)
+    assert asked.wake_at_ms == now - 10 + STANDARD.probe_ms
+    answered = judge([seen(ago=2000, probe=Probe(now - 500, peers=2, reachable=1))], FRESH, now)
+    assert answered.wake_at_ms == now - 500 + STANDARD.reprobe_ms
     assert judge([], FRESH, now).wake_at_ms is None
