@@ -90,7 +90,7 @@ def load_all(payload: bytes) -> list[dict[str, Any]]:
         documents = list(yaml.load_all(payload, _Loader))
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise BadRequest(f"not YAML: {_where(error)}") from error
-    if b"&" in payload and _count(documents, VALUES_MAX) <= 0:
+    if b"&" in payload and _is_bomb(documents):
         raise BadRequest("the manifest's references expand to too many values")
     return [_checked(document) for document in documents if document is not None]
 
@@ -122,6 +122,14 @@ def _check_depth(payload: bytes) -> None:
             depth -= 1
         if depth > DEPTH_MAX:
             raise ValueError("nested too deeply")
+
+
+def _is_bomb(documents: Any) -> bool:
+    """Whether they name more values than any manifest has, or one that holds itself."""
+    try:
+        return _count(documents, VALUES_MAX) <= 0
+    except RecursionError:
+        return True
 
 
 def _count(value: Any, left: int) -> int:

@@ -48,11 +48,11 @@ class Spine:
 
     def elect(self, name: str = "one") -> int:
         """Make this one the leader, as the store sees it; returns the epoch."""
+        self.server.apply([], [Delete(keys.LEADER)])
         return self.server.apply([], [Put(keys.LEADER, name.encode())]).revision
 
     def depose(self) -> None:
         """Let another one be elected."""
-        self.server.apply([], [Delete(keys.LEADER)])
         self.elect("another")
 
     async def commit(self, *ops: Op) -> list[Any]:

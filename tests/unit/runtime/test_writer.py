@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.runtime.writer import QUEUE_LIMIT, REQUEST_OPS_MAX, Op
-from orchestrator.store import TXN_BYTES_MAX, TXN_OPS_MAX, Delete, Put, keys
+from orchestrator.store import TXN_BYTES_MAX, TXN_OPS_MAX, Put, keys
 from orchestrator.store.memory import FINE, Fate, MemoryServer
 from proto.errors import (
     AlreadyExists,
@@ -374,7 +374,6 @@ def test_the_next_leader_knows_everything_its_predecessor_acknowledged():
         async with leading(server) as (first, _):
             await first.commit(*(create(name) for name in "abc"))
             await first.commit(remove("b"))
-        server.apply([], [Delete(keys.LEADER)])
         async with leading(server) as (second, _):
             assert [e.version for e in second.world.entries(PODS)] == [
                 e.version for e in first.world.entries(PODS)
