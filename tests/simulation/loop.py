@@ -24,8 +24,12 @@ from typing import Any, NoReturn, Self, TypeVar
 
 T = TypeVar("T")
 
-TURNS_AT_ONE_TIME_MAX = 100_000
+TURNS_AT_ONE_TIME_MAX = 10_000
 """Callbacks without the clock moving: far beyond any burst, so something spins."""
+
+
+TIME_MAX_S = 2_000.0
+"""No run lasts so long: its changes, and what follows them, have deadlines."""
 
 
 class Violation(AssertionError):
@@ -191,7 +195,9 @@ class SimLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
-        handle = events.Handle(callback, args, self, context or self._context_of(callback))
+        if context is None:
+            context = self._context_of(callback)
+        handle = events.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
@@ -211,7 +217,9 @@ class SimLoop(asyncio.BaseEventLoop):
         *args: Any,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        timer = events.TimerHandle(when, callback, args, self, context or self._context_of(callback))
+        if context is None:
+            context = self._context_of(callback)
+        timer = events.TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._scheduled, timer)
         timer._scheduled = True
         return timer
@@ -262,6 +270,8 @@ class SimLoop(asyncio.BaseEventLoop):
                 raise Violation("deadlock: every task waits, and no timer is set")
             self._now = max(self._now, scheduled[0]._when)
             self._turns_at_this_time = 0
+            if self._now > TIME_MAX_S:
+                raise Violation(f"still going on after {TIME_MAX_S:.0f} s")
         while scheduled and scheduled[0]._when <= self._now:
             timer = heapq.heappop(scheduled)
             timer._scheduled = False
@@ -303,9 +313,10 @@ class SimLoop(asyncio.BaseEventLoop):
         """End the dead at last, now that nothing they do has any effect."""
         if self.is_closed():
             return
-        for task in self._graves:
-            task._log_destroy_pending = False
-            _end(task.get_coro())
+        for _ in range(3):  # what ends may begin something more
+            for task in {*self._graves, *asyncio.all_tasks(self)}:
+                task._log_destroy_pending = False
+                _end(task.get_coro())
         self._graves.clear()
         self._ready.clear()
         self._scheduled.clear()

@@ -11,16 +11,10 @@ from orchestrator.runtime.verbs import Verbs
 from proto import codec, subjects
 from proto.bus import Envelope
 from proto.errors import AlreadyExists, NotFound, Retryable, UnknownResult
+from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.deployment import DEPLOYMENTS, Deployment, DeploymentSpec
 from proto.kinds.kind import Kind
-from proto.kinds.pod import (
-    PODS,
-    Container,
-    Pod,
-    PodSpec,
-    PodTemplateSpec,
-    ResourceRequirements,
-)
+from proto.kinds.pod import PODS, Pod, PodSpec, PodTemplateSpec
 from proto.messages import DeployOutcome
 from proto.meta import LabelSelector, ObjectMeta
 from tests.simulation.cluster import Cluster
