@@ -7,7 +7,7 @@ from orchestrator.core.objects import prepare_create
 from proto.errors import BadRequest, Invalid
 from proto.kinds import ALL
 
-SETTINGS = settings(max_examples=300, deadline=None)
+SETTINGS = settings(max_examples=200, deadline=None)
 
 words = st.sampled_from(
     ["metadata", "spec", "status", "name", "namespace", "labels", "containers", "image", "replicas",

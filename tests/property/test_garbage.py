@@ -11,7 +11,7 @@ from proto.meta import OwnerReference
 from tests.property.cluster_model import Cluster
 from tests.unit.core.making import NOW_MS, replicaset
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 
 graphs = st.lists(st.lists(st.integers(0, 30), max_size=3, unique=True), min_size=1, max_size=8)
 """Each object's owners, as indexes of earlier objects (taken modulo how many there are)."""

@@ -12,7 +12,7 @@ from orchestrator.core.node_lifecycle import (
     judge,
 )
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 RUNS = settings(max_examples=40, deadline=None)  # of some hundred judgements each
 START = 1_000_000
 BEAT_MS = 250

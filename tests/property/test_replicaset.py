@@ -10,7 +10,7 @@ from proto.kinds.replicaset import REPLICASETS
 from tests.property.cluster_model import Cluster
 from tests.unit.core.making import NOW_MS, pod, replicaset
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 
 shapes = st.fixed_dictionaries(
     {

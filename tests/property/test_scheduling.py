@@ -9,7 +9,7 @@ from proto.kinds.node import Taint, allocatable
 from proto.kinds.pod import Toleration, host_ports, requests, tolerates
 from tests.unit.core.making import bound, node, pod
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 
 GPU = Taint(key="gpu", value="yes", effect="NoSchedule")
 SLOW = Taint(key="slow", effect="PreferNoSchedule")
