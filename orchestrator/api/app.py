@@ -1,6 +1,7 @@
 """The server: every request in, every answer out, and no exception past here."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
@@ -36,6 +37,9 @@ REQUEST_TIMEOUT_S = 30.0
 
 IN_FLIGHT_MAX = 600
 """Requests besides watches and logs. Source: apiserver, 400 that read and 200 that write."""
+
+_BEGUN = web.RequestKey("begun", web.StreamResponse)
+"""The answer that a request already gets."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -75,22 +79,23 @@ class Api:
         verbs: What writes.
         logs: Where containers' logs come from.
         clock: Wall clock, epoch milliseconds.
+
+    Attributes:
+        refused: How many requests were, by reason.
     """
 
     def __init__(
-        self,
-        world: World,
-        verbs: Verbs,
-        logs: logs.LogSource,
-        clock: Callable[[], int],
+        self, world: World, verbs: Verbs, logs: logs.LogSource, clock: Callable[[], int]
     ) -> None:
         self._services = Services(world, verbs, logs, clock, Pages(run=clock()))
         self._in_flight = 0
+        self.refused: Counter[str] = Counter()
 
     def build(self) -> web.Application:
         """The application, for a runner with ``handler_cancellation``."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.router.add_route("*", "/{path:.*}", self.handle)
+        app.on_response_prepare.append(_remember)
         app.on_shutdown.append(self._end_watches)
         return app
 
@@ -111,15 +116,27 @@ class Api:
                     return await self._about(request, target)
                 return await self._elsewhere(request, parts_)
         except web.HTTPRequestEntityTooLarge:
-            return await _refuse(
-                request,
-                target,
-                TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes"),
-            )
+            too_large = TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes")
+            return await self._refuse(request, target, too_large)
         except (ConnectionResetError, BrokenPipeError, web.HTTPException):
             raise
         except Exception as error:  # noqa: BLE001  the last place to make an answer of it
-            return await _refuse(request, target, error)
+            return await self._refuse(request, target, error)
+
+    async def _refuse(
+        self, request: web.Request, target: Target | None, error: Exception
+    ) -> web.StreamResponse:
+        failure = Failure(error, target.kind if target else None, target.name if target else "")
+        self.refused[failure.reason] += 1
+        log.debug("api.refused", path=request.path, code=failure.code, message=failure.message)
+        if _BEGUN in request:  # a stream broke: there can be no second answer
+            if request.transport is not None:
+                request.transport.abort()
+            return request[_BEGUN]
+        response = await answer(request, failure.status, status=failure.code)
+        if failure.retry_after_s:
+            response.headers["Retry-After"] = str(failure.retry_after_s)
+        return response
 
     @asynccontextmanager
     async def _admitted(self) -> AsyncIterator[None]:
@@ -184,6 +201,10 @@ class Api:
                 raise not_here()
 
 
+async def _remember(request: web.Request, response: web.StreamResponse) -> None:
+    request[_BEGUN] = response
+
+
 def _is_long(request: web.Request, target: Target) -> bool:
     """Whether answering may take as long as the client likes."""
     return target.subresource == "log" or (
@@ -215,12 +236,4 @@ async def _openapi_document(request: web.Request, group_version: str) -> web.Res
     if "hash" in request.query:
         response.headers["Cache-Control"] = "public, immutable"
         response.headers["Expires"] = "Fri, 31 Dec 9999 23:59:59 GMT"
-    return response
-
-
-async def _refuse(request: web.Request, target: Target | None, error: Exception) -> web.Response:
-    failure = Failure(error, target.kind if target else None, target.name if target else "")
-    response = await answer(request, failure.status, status=failure.code)
-    if failure.retry_after_s:
-        response.headers["Retry-After"] = str(failure.retry_after_s)
     return response

@@ -34,7 +34,7 @@ class Query(Struct, frozen=True):
         resource_version: None when it was not given; 0 takes any.
         timeout_s: How long a watch may last; 0 for as long as the server likes.
         validation: ``Strict``, ``Warn`` or ``Ignore``.
-        include_object: What comes along with a table's rows.
+        include_object: What comes along with a table's rows: ``None``, ``Metadata``, ``Object``.
     """
 
     labels: str = ""
@@ -67,6 +67,9 @@ def parse_query(given: "web.BaseRequest") -> Query:
             f'fieldValidation: Unsupported value: "{validation}": supported values: '
             '"Ignore", "Strict", "Warn"'
         )
+    include = query.get("includeObject") or "Metadata"
+    if include not in ("None", "Metadata", "Object"):
+        raise BadRequest(f'unrecognized includeObject value: "{include}"')
     return Query(
         labels=query.get("labelSelector", ""),
         fields=query.get("fieldSelector", ""),
@@ -79,7 +82,7 @@ def parse_query(given: "web.BaseRequest") -> Query:
         wants_initial_events=_flag(query.get("sendInitialEvents")),
         is_dry_run=bool(dry_run),
         validation=validation,
-        include_object=query.get("includeObject") or "Metadata",
+        include_object=include,
     )
 
 

@@ -132,7 +132,7 @@ async def update(call: Call) -> web.Response:
     target, query = call.target, call.query
     body = bodies.check_identity(target, await bodies.read(call.request))
     found, warnings = bodies.parse(target.kind, body, query.validation)
-    return await modify(call, lambda _old: found, lambda: warnings)
+    return await modify(call, lambda _old: found, warnings)
 
 
 async def patch_(call: Call) -> web.Response:
@@ -148,7 +148,7 @@ async def patch_(call: Call) -> web.Response:
         warnings[:] = said
         return found
 
-    return await modify(call, change, lambda: warnings)
+    return await modify(call, change, warnings)
 
 
 def plain(found: Resource) -> Any:
@@ -156,12 +156,14 @@ def plain(found: Resource) -> Any:
     return codec.decode_any(codec.encode(found))
 
 
-async def modify(
-    call: Call,
-    change: Callable[[Any], Any],
-    warnings: Callable[[], Sequence[str]] = tuple,
-) -> web.Response:
-    """The object, or its subresource, after `change`; that may be called more than once."""
+async def modify(call: Call, change: Callable[[Any], Any], warnings: Sequence[str]) -> web.Response:
+    """The object, or its subresource, after `change`.
+
+    Args:
+        call: The request.
+        change: From what there is to what is wanted; may be called more than once.
+        warnings: For the client; read after the last call of `change`.
+    """
     target = call.target
     before: Any = None
 
@@ -179,7 +181,7 @@ async def modify(
         dry_run=call.query.is_dry_run,
     )
     # Taking its last finalizer away removes an object that is being deleted.
-    return await _answer_written(call, before if written is None else written, warnings())
+    return await _answer_written(call, before if written is None else written, warnings)
 
 
 async def _answer_written(
@@ -187,7 +189,7 @@ async def _answer_written(
 ) -> web.Response:
     version = int(written.metadata.resource_version or 0)
     entry = Entry(call.target.kind, written, version)
-    if call.query.is_dry_run and not version:
+    if not version:  # a dry run's new object has none
         entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
     return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
 

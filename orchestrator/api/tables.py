@@ -5,7 +5,6 @@ from typing import Any
 
 from orchestrator.world import Entry
 from proto import codec
-from proto.errors import BadRequest
 from proto.kinds.kind import Kind
 
 _NAME = {
@@ -84,13 +83,7 @@ def table(
     version: str,
     with_columns: bool = True,
 ) -> dict[str, Any]:
-    """A `Table` of these objects, in their order.
-
-    Raises:
-        BadRequest: `include` is none of the three.
-    """
-    if include not in ("None", "Metadata", "Object"):
-        raise BadRequest(f'unrecognized includeObject value: "{include}"')
+    """A `Table` of these objects, in their order; see `row`."""
     return {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",

@@ -26,9 +26,9 @@ from proto.meta import ObjectMeta
 class Log:
     """A log of two chunks."""
 
-    def __init__(self, request: LogRequest) -> None:
+    def __init__(self, *, breaks: bool) -> None:
         self._chunks = [b"one\n", b"two\n", b""]
-        self.request = request
+        self._breaks = breaks
 
     async def __aenter__(self) -> Self:
         return self
@@ -37,11 +37,13 @@ class Log:
         return None
 
     async def read(self) -> bytes:
+        if self._breaks and len(self._chunks) == 1:
+            raise Unavailable("the agent went away")
         return self._chunks.pop(0)
 
 
 class Logs:
-    """Logs of every node but ``dead``; remembers what was asked."""
+    """Logs of every node but ``dead``, whole but for ``breaking``; remembers what was asked."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, LogRequest]] = []
@@ -50,7 +52,7 @@ class Logs:
         if node == "dead":
             raise Unavailable("the agent of node dead does not answer")
         self.asked.append((node, request))
-        return Log(request)
+        return Log(breaks=node == "breaking")
 
 
 @dataclass

@@ -3,7 +3,6 @@ import pytest
 from orchestrator.api import tables
 from orchestrator.world import Entry
 from proto import codec, kinds
-from proto.errors import BadRequest
 from proto.kinds.container import Container
 from proto.kinds.event import EVENTS, Event
 from proto.kinds.pod import PODS, Pod, PodSpec
@@ -44,8 +43,6 @@ def test_rows_carry_metadata_or_the_object_or_nothing():
     assert make(PODS, POD)["rows"][0]["object"]["metadata"]["namespace"] == "d"
     assert b"containers" in bytes(make(PODS, POD, "Object")["rows"][0]["object"])
     assert "object" not in make(PODS, POD, "None")["rows"][0]
-    with pytest.raises(BadRequest):
-        make(PODS, POD, "All")
 
 
 def test_events_place_their_name_last():

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import io
 
+import aiohttp
 import pytest
 
 from proto import codec, kinds
@@ -64,6 +65,13 @@ async def test_what_was_created_is_read_listed_and_shown_as_a_table():
         assert table["rows"][0]["cells"][:2] == ["web", "0/1"]
         _, one = await api.ask("GET", f"{DEPLOYMENTS}/web", headers=TABLE)
         assert one["rows"][0]["cells"][0] == "web"
+
+
+async def test_a_table_with_an_unknown_kind_of_row_is_a_bad_request():
+    async with running() as api:
+        for query in ("", "&watch=true"):
+            path = f"{PODS}?includeObject=All{query}"
+            assert (await api.ask("GET", path, headers=TABLE))[0] == 400
 
 
 async def test_metadata_alone_can_be_asked_for():
@@ -455,6 +463,19 @@ async def test_a_node_that_does_not_answer_makes_logs_unavailable():
         async with api.http.get(f"{api.url}{PODS}/p/log") as response:
             assert response.status == 503
             assert response.headers["Retry-After"] == "1"
+
+
+async def test_a_log_that_breaks_off_is_cut_off_and_not_followed_by_another_answer():
+    async with running() as api:
+        await api.ask("POST", PODS, pod(nodeName="breaking"))
+        state = {"containerStatuses": [{"name": "c", "state": {"running": {}}}]}
+        await api.ask(
+            "PATCH", f"{PODS}/p/status", data=codec.encode({"status": state}), headers=MERGE
+        )
+        async with api.http.get(f"{api.url}{PODS}/p/log") as response:
+            assert response.status == 200
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await response.read()
 
 
 async def test_large_answers_are_compressed_for_those_who_take_it():
