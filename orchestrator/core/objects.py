@@ -5,9 +5,10 @@ is always complete and valid. Source of the rules: Kubernetes, apiserver's regis
 rest/update.go, rest/delete.go) and the strategies of the kinds.
 """
 
+from functools import cache
 from typing import Any, TypeVar, cast
 
-from msgspec.structs import fields, replace
+from msgspec.structs import FieldInfo, fields, replace
 
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
@@ -145,12 +146,17 @@ def is_finished(found: Resource) -> bool:
     return bool(meta.deletion_timestamp) and not waits
 
 
+@cache  # msgspec reads the annotations anew each time, at the price of a whole write
+def _fields(kind: Kind[Any]) -> dict[str, FieldInfo]:
+    return {found.name: found for found in fields(kind.type)}
+
+
 def _has(kind: Kind[Any], name: str) -> bool:
-    return any(found.name == name for found in fields(kind.type))
+    return name in _fields(kind)
 
 
 def _empty_status(kind: Kind[Any]) -> Any:
-    return next(found.default for found in fields(kind.type) if found.name == "status")
+    return _fields(kind)["status"].default
 
 
 def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:

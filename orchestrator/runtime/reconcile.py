@@ -46,20 +46,20 @@ class Reconciler(Generic[K]):
         self._plan = plan
         self._perform = perform
         self._clock = clock
-        self._due: dict[K, None] = {}
+        self._due: asyncio.Queue[K] = asyncio.Queue()  # wakes one worker a key, not all of them
+        self._queued: set[K] = set()
         self._busy: set[K] = set()
         self._again: set[K] = set()
         self._failures: dict[K, int] = {}
         self._timers: dict[K, asyncio.TimerHandle] = {}
-        self._rung = asyncio.Event()
 
     def ring(self, key: K) -> None:
         """Look at this key soon."""
         if key in self._busy:
             self._again.add(key)
-        else:
-            self._due[key] = None
-            self._rung.set()
+        elif key not in self._queued:
+            self._queued.add(key)
+            self._due.put_nowait(key)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -75,11 +75,8 @@ class Reconciler(Generic[K]):
 
     async def _work(self) -> None:
         while True:
-            while not self._due:
-                self._rung.clear()
-                await self._rung.wait()
-            key = next(iter(self._due))
-            del self._due[key]
+            key = await self._due.get()
+            self._queued.discard(key)
             self._busy.add(key)
             try:
                 await self._pass_once(key)
