@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import random
 import signal
 import socket
@@ -49,7 +50,8 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    identity = settings.identity or f"{socket.gethostname()}:{settings.port}"
+    # Without a port of its own, a process tells itself apart by its number.
+    identity = settings.identity or f"{socket.gethostname()}:{settings.port or os.getpid()}"
     store = await EtcdStore.connect(settings.etcd.split(","))
     try:
         async with asyncio.TaskGroup() as tasks:
