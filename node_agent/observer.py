@@ -12,7 +12,7 @@ import structlog
 
 from node_agent.core.observed import Container, Sandbox
 from node_agent.engine import Engine, EngineInfo, EventStream, Image
-from proto.errors import LongshoreError, Retryable
+from proto.errors import LongshoreError
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class Observer:
         while True:
             try:
                 await self._watch()
-            except Retryable as error:
+            except LongshoreError as error:
                 if not self.error:
                     log.warning("engine.lost", error=str(error))
                 else:
