@@ -31,7 +31,7 @@ format: python ## Let ruff fix what it can
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
 simulate: python ## The whole cluster on virtual time under faults (SEEDS=200)
-	@LONGSHORE_SEEDS=$(SEEDS) $(BIN)/pytest tests/simulation --timeout 0 $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 bench: setup ## Start rate, failover, decisions per second, footprint: a table and bench.json
 	@$(BIN)/python -m tests.bench
