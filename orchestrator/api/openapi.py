@@ -18,6 +18,8 @@ import msgspec.inspect as look
 from orchestrator.api import routes
 from proto import codec, kinds
 from proto.kinds.kind import Kind
+from proto.kinds.pod import PODS
+from proto.meta import ObjectMeta
 
 V2_PROTOBUF = bytes.fromhex("0a03322e30120a0a036c6162120376312e")
 """``swagger: "2.0"`` and an info; found out by trial with kubectl 1.20."""
@@ -32,8 +34,6 @@ _COMMON_FIELDS = {
     "spec": "What is wanted.",
     "status": "What there is. Written by the control plane.",
 }
-
-_META = "io.k8s.apimachinery.pkg.apis.meta.v1"
 
 
 @cache
@@ -125,9 +125,9 @@ def _operation(kind: Kind[Any], method: str, action: str) -> dict[str, Any]:
 
 def _name(model: type[Any]) -> str:
     """``io.k8s.api.apps.v1.Deployment``, as Kubernetes names it."""
-    home = next((k for k in kinds.ALL if k.type.__module__ == model.__module__), None)
-    if home is None:
-        return f"{_META}.{model.__name__}"
+    if model.__module__ == ObjectMeta.__module__:
+        return f"io.k8s.apimachinery.pkg.apis.meta.v1.{model.__name__}"
+    home = next((k for k in kinds.ALL if k.type.__module__ == model.__module__), PODS)
     return f"io.k8s.api.{home.group or 'core'}.{home.version}.{model.__name__}"
 
 

@@ -102,6 +102,16 @@ def test_every_reference_of_a_document_leads_somewhere(group_version):
         assert reference.removeprefix("#/components/schemas/") in schemas
 
 
+def test_schemas_are_named_by_the_group_they_belong_to():
+    schemas = json.loads(openapi.document("apis/apps/v1"))["components"]["schemas"]
+    assert {
+        "io.k8s.api.apps.v1.DeploymentSpec",
+        "io.k8s.api.core.v1.PodSpec",
+        "io.k8s.api.core.v1.Container",
+        "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta",
+    } <= schemas.keys()
+
+
 def test_the_index_names_each_document_with_its_hash():
     paths = json.loads(openapi.index())["paths"]
     assert set(paths) == {"api/v1", "apis/apps/v1"}

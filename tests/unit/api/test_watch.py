@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
@@ -210,6 +211,22 @@ async def test_a_watch_that_cannot_be_understood_is_a_bad_request(query):
     async with running() as api:
         status, found = await api.ask("GET", f"{PATH}?watch=true&{query}")
         assert (status, found["reason"]) == (400, "BadRequest")
+
+
+async def test_a_watcher_that_takes_nothing_is_cut_off(monkeypatch):
+    monkeypatch.setattr(watch, "WRITE_TIMEOUT_S", 0.1)
+    async with running() as api:
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.connect(("127.0.0.1", int(api.url.rpartition(":")[2])))
+            deaf.send(b"GET /api/v1/pods?watch=true HTTP/1.1\r\nHost: x\r\n\r\n")
+            async with asyncio.timeout(20):
+                while not api.world._feeds:
+                    await asyncio.sleep(0.01)
+                index = 0
+                while api.world._feeds:  # more than the sockets' buffers take
+                    await create(api, f"p{index}", note="x" * 100_000)
+                    index += 1
 
 
 async def test_watches_end_cleanly_when_the_server_stops():
