@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from orchestrator.cli.refused import Refused
+from proto.errors import LongshoreError
 
 DATA = Path("~/.longshore")
 
@@ -139,10 +139,10 @@ def _ask(verb: str, node: str, data: Path) -> None:
 
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:
-    """Run it to the end; a refusal is a sentence and exit code 1."""
+    """Run it to the end; what fails on purpose is a sentence and exit code 1."""
     try:
         asyncio.run(work)
-    except Refused as error:
+    except LongshoreError as error:
         typer.echo(f"longshore: {error}", err=True)
         raise typer.Exit(1) from None
     except KeyboardInterrupt:

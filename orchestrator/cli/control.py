@@ -13,12 +13,15 @@ from msgspec import Struct
 
 from orchestrator.cli.refused import Refused
 from proto import codec
-from proto.errors import BadRequest
+from proto.errors import LongshoreError
 
 PATH_BYTES_MAX = 107
 """Source: unix(7), sun_path."""
 
-ANSWER_S_MAX = 30.0
+COMMAND_S_MAX = 30.0
+"""An engine with many containers is slow to kill them."""
+
+ANSWER_S_MAX = COMMAND_S_MAX + 5
 
 
 class Command(Struct, frozen=True):
@@ -46,13 +49,13 @@ async def serving(path: Path, handle: Handle) -> AsyncIterator[None]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
+            async with asyncio.timeout(COMMAND_S_MAX):
                 command = codec.decode(await reader.readline(), Command)
                 said = Answer(done=await handle(command))
-        except (Refused, BadRequest) as error:
+        except LongshoreError as error:
             said = Answer(refused=str(error))
         except TimeoutError:
-            said = Answer(refused=f"not done within {ANSWER_S_MAX:g} s")
+            said = Answer(refused=f"not done within {COMMAND_S_MAX:g} s")
         with contextlib.suppress(ConnectionError):  # they did not wait
             writer.write(codec.encode(said) + b"\n")
             writer.close()
@@ -74,12 +77,16 @@ async def ask(path: Path, command: Command) -> str:
         Refused: No cluster runs there, or it refused.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(path)
+        async with asyncio.timeout(ANSWER_S_MAX):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(codec.encode(command) + b"\n")
+            line = await reader.readline()
+            writer.close()
     except (FileNotFoundError, ConnectionRefusedError):
         raise Refused(f"no cluster runs in {path.parent}: start it with longshore up") from None
-    writer.write(codec.encode(command) + b"\n")
-    answer = codec.decode(await reader.readline(), Answer)
-    writer.close()
+    except TimeoutError:
+        raise Refused(f"no answer within {ANSWER_S_MAX:g} s: see {path.parent / 'logs'}") from None
+    answer = codec.decode(line, Answer)
     if answer.refused:
         raise Refused(answer.refused)
     return answer.done

@@ -22,10 +22,11 @@ from rich.table import Table
 from orchestrator.cli import api, control, web_image
 from orchestrator.cli.data_dir import DataDir
 from orchestrator.cli.engine import Engine, connected_engine
-from orchestrator.cli.refused import Refused, first_refusal
+from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, running, script
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
+from proto.errors import LongshoreError
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.pod import PODS, Pod, is_ready
 from proto.messages import DeployOutcome
@@ -210,8 +211,8 @@ async def run() -> None:
     try:
         async with connected_engine() as engine, _tidied(engine), _cluster(console, data) as client:
             await Demo(console, data, engine, client).run()
-    except* Refused as group:
-        reason = first_refusal(group)
+    except* LongshoreError as group:
+        reason = first_of(group)
         raise Refused(f"{reason}\nThe daemons' logs are in {data.path / 'logs'}.") from None
     shutil.rmtree(data.path)
     took_s = time.monotonic() - began_s

@@ -15,6 +15,7 @@ import aiohttp
 
 from orchestrator.cli.refused import Refused
 from proto import codec
+from proto.errors import Unavailable
 
 SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT_S = 30.0
@@ -86,12 +87,14 @@ class Engine:
         body: bytes | None = None,
         fine: tuple[int, ...] = (),
     ) -> Any:
-        async with self._session.request(verb, path, params=params, data=body) as response:
-            answer = await response.read()
-            if response.status >= 400 and response.status not in fine:
-                raise Refused(f"Docker refused {verb} {path}: {answer.decode(errors='replace')}")
-            is_json = response.content_type == "application/json"
-            return codec.decode_any(answer) if is_json and verb == "GET" else None
+        try:
+            async with self._session.request(verb, path, params=params, data=body) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise Unavailable(f"Docker does not answer: {error}") from error
+        if response.status >= 400 and response.status not in fine:
+            raise Refused(f"Docker refused {verb} {path}: {answer.decode(errors='replace')}")
+        return codec.decode_any(answer) if verb == "GET" else None
 
 
 @contextlib.asynccontextmanager

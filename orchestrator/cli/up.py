@@ -19,8 +19,10 @@ from msgspec import Struct
 from orchestrator.cli import api, control, servers
 from orchestrator.cli.data_dir import DataDir, Ports
 from orchestrator.cli.engine import connected_engine, engine_address
-from orchestrator.cli.refused import Refused, first_refusal
+from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, Say, running, script
+from proto.errors import LongshoreError
+from proto.kinds import validation
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
 
@@ -177,6 +179,8 @@ async def run(options: UpOptions, say: Say) -> None:
     Raises:
         Refused: It cannot run here; the text says why and what to do.
     """
+    if errors := validation.subdomain("--prefix", options.nodes[0]):
+        raise Refused(str(errors[0]))
     data = DataDir(options.data)
     with data.locked(), _names_held(options.nodes):
         async with connected_engine():  # it answers now; the agents say it if it should go later
@@ -186,8 +190,8 @@ async def run(options: UpOptions, say: Say) -> None:
         with _cancelled_by_signals(hurry=cluster.kill):
             try:
                 await _run(cluster, data, say)
-            except* Refused as group:
-                raise first_refusal(group) from None
+            except* LongshoreError as group:
+                raise first_of(group) from None
 
 
 async def _run(cluster: Cluster, data: DataDir, say: Say) -> None:

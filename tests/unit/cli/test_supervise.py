@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.refused import Refused, first_refusal
+from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, running
 
 COUNT_STARTS = "import pathlib, time; open('starts', 'a').write('x'); "
@@ -87,7 +87,7 @@ async def test_a_daemon_that_never_worked_is_given_up_with_its_last_words(
     with pytest.raises(ExceptionGroup) as caught:
         async with running(daemon(tmp_path, COUNT_STARTS + "raise SystemExit('no such flag')")):
             await asyncio.Event().wait()
-    refusal = first_refusal(caught.value)
+    refusal = first_of(caught.value)
     assert isinstance(refusal, Refused)
     assert str(refusal) == "worker does not start (exit code 1):\n" + "\n".join(
         ["    no such flag"] * 5
