@@ -14,9 +14,8 @@ from proto.kinds.kind import Kind
 from proto.kinds.namespace import FINALIZER, NAMESPACES, Namespace
 from proto.meta import Condition, ObjectMeta, Resource, condition, format_time, with_condition
 
-
 INITIAL = ("default", "kube-node-lease", "kube-public", "kube-system")
-"""Namespaces that every cluster has; one that is missing is made. Source: Kubernetes, Namespaces."""
+"""Namespaces of every cluster; a missing one is made. Source: Kubernetes, Namespaces."""
 
 
 def initial(name: str) -> Plan:

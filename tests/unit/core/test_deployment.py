@@ -350,3 +350,13 @@ def test_scaling_up_waits_for_the_pods_that_are_still_being_deleted():
     cluster.pass_all()
     cluster.perform(cluster.plan_deployment().decisions)
     assert sum(rs.spec.replicas for rs in cluster.replicasets) == 23
+
+
+def test_scaling_a_finished_rollout_does_not_begin_it_anew():
+    cluster = running()
+    change(cluster, replicas=5)
+    for _ in range(6):
+        cluster.pass_all()
+        cluster.agents_finish()
+        assert progressing(cluster)[1] == "NewReplicaSetAvailable"
+    assert len(cluster.ready) == 5
