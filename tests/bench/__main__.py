@@ -1,20 +1,18 @@
 """Measure what is asked for (by default everything), print a table, write bench.json.
 
-    python -m tests.bench [start] [failover] [decisions] [idle] [--swarm] [--json FILE]
-
 Nothing else should run on the machine meanwhile. Sections that need the multi-host testbed need
 root; the others do not.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import failover, figures, idle, scheduling, start, swarm
+from tests.bench import failover, figures, idle, scheduling, simulation, start, swarm
 from tests.bench.figures import Figure
 from tests.e2e import images, testbed as testbeds
 from tests.e2e.testbed import Testbed
@@ -26,6 +24,7 @@ ON_TESTBED: dict[str, Callable[[Testbed], list[Figure]]] = {
 }
 ALONE: dict[str, Callable[[], list[Figure]]] = {
     "decisions": scheduling.measure,
+    "simulation": simulation.measure,
 }
 HOSTS = 3
 
@@ -34,24 +33,23 @@ def main() -> int:
     arguments = _arguments()
     wanted = arguments.sections or [*ON_TESTBED, *ALONE]
     console = Console(stderr=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the testbed is taken down
+    on_testbed = {name: ON_TESTBED[name] for name in ON_TESTBED if name in wanted}
+    if arguments.swarm:
+        on_testbed["swarm"] = swarm.measure
     found: list[Figure] = []
-    with ExitStack() as stack:
-        on_testbed = [section for section in ON_TESTBED if section in wanted]
-        if on_testbed or arguments.swarm:
-            if reason := testbeds.why_unavailable():
-                console.print(f"{', '.join(on_testbed)}: not possible here: {reason}")
-                return 1
-            testbed = stack.enter_context(testbeds.raised(HOSTS))
+    if on_testbed:
+        if reason := testbeds.why_unavailable():
+            console.print(f"{', '.join(on_testbed)}: not possible here: {reason}")
+            return 1
+        with testbeds.raised(HOSTS) as testbed:
             testbed.import_image(images.BUSYBOX, images.busybox_root())
-            for section in on_testbed:
-                console.print(f"measuring {section} …")
-                found += ON_TESTBED[section](testbed)
-            if arguments.swarm:
-                console.print("measuring Docker Swarm's failover …")
-                found += swarm.measure(testbed)
-    for section, measure in ALONE.items():
-        if section in wanted:
-            console.print(f"measuring {section} …")
+            for name, on in on_testbed.items():
+                console.print(f"measuring {name} …")
+                found += on(testbed)
+    for name, measure in ALONE.items():
+        if name in wanted:
+            console.print(f"measuring {name} …")
             found += measure()
     figures.show(found)
     figures.write(found, arguments.json)
@@ -60,11 +58,15 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
+    sections = [*ON_TESTBED, *ALONE]
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("sections", nargs="*", choices=[*ON_TESTBED, *ALONE, []])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"of {', '.join(sections)}")
     parser.add_argument("--swarm", action="store_true", help="Docker Swarm's failover beside ours")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), metavar="FILE")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.sections) - set(sections)):
+        parser.error(f"no such section: {', '.join(unknown)}; there are {', '.join(sections)}")
+    return arguments
 
 
 if __name__ == "__main__":
