@@ -24,7 +24,7 @@ lint: python ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check . || status=1; \
 	$(BIN)/ruff format --check --quiet . || { status=1; echo "unformatted files: make format"; }; \
 	$(BIN)/mypy || status=1; \
-	$(BIN)/lint-imports || status=1; \
+	$(BIN)/lint-imports --no-logo || status=1; \
 	exit $$status
 
 format: python ## Let ruff fix what it can
