@@ -305,8 +305,10 @@ class MemoryStore:
         answer: asyncio.Future[T] = loop.create_future()
         loop.call_later(fate.request_delay_s, self._arrive, apply, answer)
         if fate.is_response_lost:
-            await asyncio.sleep(fate.response_delay_s)
-            answer.cancel()
+            try:
+                await asyncio.sleep(fate.response_delay_s)
+            finally:
+                answer.cancel()  # also when the caller gives up first: nobody will look at it
             if verb == "txn":
                 raise UnknownResult("no answer from the store: the transaction may be applied")
             raise Unavailable("no answer from the store")
