@@ -8,6 +8,7 @@
 # engine that already answers is left alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PATH:/usr/sbin:/sbin # not everybody's has them
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -42,19 +43,15 @@ apt_run() {
     DEBIAN_FRONTEND=noninteractive quietly apt-get -q "$@" || fail "apt-get $1 failed (output above)."
 }
 
-# What the tests and the demo run: a command, and the package that has it.
+# What the tests and the demo run, as command:package. The multi-host testbed works as root only.
 ensure_tools() {
-    local missing=() line
-    while read -r line; do
-        command -v "${line%% *}" >/dev/null || missing+=("${line##* }")
-    done <<'TOOLS'
-curl curl
-ip iproute2
-iptables iptables
-nft nftables
-nsenter util-linux
-busybox busybox-static
-TOOLS
+    local missing=() tool tools=(curl:curl busybox:busybox-static)
+    if [ "$(id -u)" = 0 ]; then
+        tools+=(ip:iproute2 iptables:iptables nft:nftables nsenter:util-linux)
+    fi
+    for tool in "${tools[@]}"; do
+        command -v "${tool%:*}" >/dev/null || missing+=("${tool#*:}")
+    done
     # A busybox that needs shared libraries cannot be the only file of an image.
     if command -v busybox >/dev/null && grep -qa /ld-linux "$(command -v busybox)"; then
         missing+=(busybox-static)
