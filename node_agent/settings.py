@@ -13,6 +13,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a node agent. Flags win over the environment, that over the file."""
 
     node_name: Annotated[str, _doc("name of this node (default: the host's name)")] = ""
+    cluster: Annotated[
+        str, _doc("tells apart clusters that share a Docker engine and have nodes of one name")
+    ] = ""
     nats: Annotated[str, _doc("URL of NATS; several separated by commas")] = "nats://127.0.0.1:4222"
     docker: Annotated[str, _doc("URL of the Docker engine")] = "unix:///var/run/docker.sock"
     state_dir: Annotated[str, _doc("where the last assignment is kept")] = (

@@ -16,7 +16,7 @@ from orchestrator.runtime.control_plane import ControlPlane
 from orchestrator.settings import ENVIRONMENT_PREFIX, Settings
 from orchestrator.store.etcd import EtcdStore
 from proto import logs
-from proto.bus.nats import NatsBus
+from proto.bus.late import LateBus
 from proto.settings import load
 
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ async def _serve(settings: Settings) -> None:
 
 
 async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
-    bus = await NatsBus.connect(settings.nats.split(","), name=f"orchestrator {identity}")
+    bus = LateBus(settings.nats.split(","), name=f"orchestrator {identity}")
     plane = ControlPlane(
         settings,
         store,
@@ -74,7 +74,11 @@ async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
         chance=random.SystemRandom(),
     )
     try:
-        async with server.listening(plane, settings.listen, settings.port, now_ms):
-            await plane.run()
+        async with (
+            server.listening(plane, settings.listen, settings.port, now_ms),
+            asyncio.TaskGroup() as tasks,
+        ):
+            tasks.create_task(bus.run())
+            tasks.create_task(plane.run())
     finally:
         await bus.close()

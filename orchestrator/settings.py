@@ -27,10 +27,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         str,
         _is("names this orchestrator among others, the same after a restart (the host's name)"),
     ] = ""
-    leader_ttl_s: Annotated[int, _is("seconds after which a vanished leader is replaced")] = 3
+    leader_ttl_s: Annotated[
+        int, _is("seconds after which a vanished leader is replaced, 2 at least")
+    ] = 2
     node_grace_ms: Annotated[
         int,
-        _is("milliseconds of silence after which a node is NotReady and its host is probed"),
-    ] = 800
+        _is(
+            "milliseconds of silence (three heartbeats) that make a node NotReady, its host probed"
+        ),
+    ] = 750
     log_format: Annotated[str, _is("console for people, json for machines")] = "console"
     log_level: Annotated[str, _is("debug, info, warning or error")] = "info"

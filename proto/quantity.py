@@ -11,7 +11,7 @@ Quantity = int | float | str
 """As a manifest may spell it; `canonical` makes it text."""
 
 _PATTERN = re.compile(
-    r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]))?", re.ASCII
+    r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[numkMGTPE]))?", re.ASCII
 )
 _SCALE = {
     "n": Decimal("1e-9"),
@@ -75,6 +75,8 @@ def whole(quantity: Quantity) -> int:
 
 def canonical(quantity: Quantity) -> str:
     """The text that Kubernetes would print for a number; text stays as it is.
+
+    A number that is no quantity (1e300) becomes its text, for validation to refuse.
 
     A number that is no quantity becomes its plain text, for validation to refuse.
 

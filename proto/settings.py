@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -28,7 +28,8 @@ def load(
     """The settings; ends the process with a clear message when one of them is wrong.
 
     Args:
-        type_: The daemon's struct.
+        type_: The daemon's struct; its fields are text, numbers, booleans, or maps of text (a
+            repeatable flag ``--label key=value`` for a field ``labels``).
         program: Its command.
         about: Its first paragraph of help.
         prefix: Of the variables: ``LONGSHORE_`` makes ``nats`` into ``LONGSHORE_NATS``.
@@ -36,9 +37,9 @@ def load(
         environment: Those of this process by default.
     """
     parser = _parser(type_, program, about, prefix)
-    given = vars(parser.parse_args(argv))
+    flags = vars(parser.parse_args(argv))
     environment = os.environ if environment is None else environment
-    path = given.pop("config") or environment.get(f"{prefix}CONFIG")
+    path = flags.pop("config") or environment.get(f"{prefix}CONFIG")
     values: dict[str, Any] = {}
     try:
         if path:
@@ -46,17 +47,20 @@ def load(
         unknown = sorted(values.keys() - set(type_.__struct_fields__))
         if unknown:
             parser.error(f"{path}: unknown setting {unknown[0]!r}; see --help")
+        plain = get_type_hints(type_)
         for name in type_.__struct_fields__:
             variable = environment.get(f"{prefix}{name.upper()}")
             if variable is not None:
-                values[name] = variable
-            if given[name] is not None:
-                values[name] = given[name]
-        return msgspec.convert(values, type_, strict=False)
+                is_map = get_origin(plain[name]) is dict
+                values[name] = _pairs(variable.split(",")) if is_map else variable
+            if flags[name] is not None:
+                is_map = get_origin(plain[name]) is dict
+                values[name] = _pairs(flags[name]) if is_map else flags[name]
+        return msgspec.convert(values, type_, strict=False)  # text may stand for a number
     except (OSError, tomllib.TOMLDecodeError) as error:
         parser.error(f"{path}: {error}")
-    except msgspec.ValidationError as error:
-        parser.error(f"{error} (flags go before {prefix}… variables, and those before the file)")
+    except ValueError as error:  # msgspec's name the setting: "… - at `$.port`"
+        parser.error(f"{error}; see --help (flags win over {prefix}… variables, those over a file)")
 
 
 def _parser(type_: type[T], program: str, about: str, prefix: str) -> argparse.ArgumentParser:
@@ -68,15 +72,21 @@ def _parser(type_: type[T], program: str, about: str, prefix: str) -> argparse.A
     parser.add_argument(
         "--config", metavar="FILE", help=f"TOML file with settings ({prefix}CONFIG)"
     )
-    hints = get_type_hints(type_, include_extras=True)
+    annotated = get_type_hints(type_, include_extras=True)
+    plain = get_type_hints(type_)
     for field in msgspec.structs.fields(type_):
+        text = _description(annotated[field.name])
         flag = "--" + field.name.replace("_", "-")
-        meta = next((m for m in get_args(hints[field.name]) if isinstance(m, msgspec.Meta)), None)
-        text = (meta.description if meta and meta.description else "").replace("%", "%%")
-        plain = get_type_hints(type_)[field.name]
-        default = field.default if field.default is not msgspec.NODEFAULT else None
-        shown = f" (default: {default})" if default not in (None, "", False, ()) else ""
-        if plain is bool:
+        kind = plain[field.name]
+        if get_origin(kind) is dict:
+            parser.add_argument(
+                flag.removesuffix("s"),
+                dest=field.name,
+                action="append",
+                metavar="KEY=VALUE",
+                help=f"{text}; repeatable",
+            )
+        elif kind is bool:
             parser.add_argument(
                 flag,
                 dest=field.name,
@@ -84,16 +94,25 @@ def _parser(type_: type[T], program: str, about: str, prefix: str) -> argparse.A
                 action=argparse.BooleanOptionalAction,
                 help=text,
             )
-        elif plain not in (str, int, float):
-            parser.add_argument(
-                flag, dest=field.name, default=None, action="append", help=f"{text}; repeatable"
-            )
         else:
+            shown = "" if field.default in ("", msgspec.NODEFAULT) else f" ({field.default})"
             parser.add_argument(
-                flag,
-                dest=field.name,
-                default=None,
-                metavar=plain.__name__.upper(),
-                help=text + shown,
+                flag, dest=field.name, metavar=kind.__name__.upper(), help=text + shown
             )
     return parser
+
+
+def _description(annotated: Any) -> str:
+    """A field's help, safe for argparse, which formats it."""
+    described = (m.description for m in get_args(annotated) if isinstance(m, msgspec.Meta))
+    return next((text for text in described if text), "").replace("%", "%%")
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (key and equals):
+            raise ValueError(f"{text!r} is not key=value")
+        found[key] = value
+    return found

@@ -13,6 +13,7 @@ from msgspec import Struct
 from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
 
+CLUSTER = "longshore.dev/cluster"
 NODE = "longshore.dev/node"
 KIND = "longshore.dev/kind"
 NAMESPACE = "longshore.dev/namespace"

@@ -48,17 +48,19 @@ _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
 
 
 class Docker:
-    """The engine behind one socket, for one node."""
+    """The engine behind one socket, for one node of one cluster."""
 
-    def __init__(self, url: str, node: str) -> None:
+    def __init__(self, url: str, node: str, cluster: str = "") -> None:
         """Connects when first used.
 
         Args:
             url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
             node: Whose objects to see and make.
+            cluster: Of the node; nodes of other clusters may have its name.
         """
         self._docker = aiodocker.Docker(url=url)
         self._node = node
+        self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
         self._has_holder_image = False
 
     async def close(self) -> None:
@@ -81,7 +83,8 @@ class Docker:
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
-        filters = json.dumps({"label": [f"{naming.NODE}={self._node}"]})
+        labels = [f"{name}={value}" for name, value in self._ours.items()]
+        filters = json.dumps({"label": labels})
         async with _translated():
             found = await self._docker.containers.list(all="1", filters=filters)
         return [
@@ -123,14 +126,14 @@ class Docker:
         """See `Engine`."""
         await self._load_holder_image()
         try:
-            return await self._create(config.name, sandbox_config(config, pause.IMAGE))
+            return await self._create(config.name, sandbox_config(config, pause.IMAGE, self._ours))
         except NotFound as error:  # somebody removed the image
             self._has_holder_image = False
             raise EngineFailure(f"the holder's image has gone: {error}") from error
 
     async def create_container(self, config: ContainerConfig) -> str:
         """See `Engine`."""
-        return await self._create(config.name, created_config(config))
+        return await self._create(config.name, created_config(config, self._ours))
 
     async def _create(self, name: str, config: Mapping[str, Any]) -> str:
         async with _translated():
@@ -200,7 +203,7 @@ class Docker:
         """See `Engine`."""
         # Two kinds in one stream cannot be filtered by label: images have none of ours.
         filters = json.dumps({"type": ["container", "image"]})
-        return DockerEvents(await self._open("events", {"filters": filters}), self._node)
+        return DockerEvents(await self._open("events", {"filters": filters}), self._ours)
 
     async def _open(self, path: str, params: Mapping[str, Any]) -> aiohttp.ClientResponse:
         """A response whose body goes on until whoever asked closes it."""
@@ -239,12 +242,12 @@ _INTERESTING = frozenset({"start", "die", "destroy", "rename"})
 
 
 class DockerEvents:
-    """Docker's event stream, this node's objects only."""
+    """Docker's event stream, of the objects with these labels."""
 
-    def __init__(self, response: aiohttp.ClientResponse, node: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, ours: Mapping[str, str]) -> None:
         self._response = response
         self._content = response.content
-        self._node = node
+        self._ours = ours
 
     async def get(self) -> EngineEvent:
         """See `EventStream`."""
@@ -260,7 +263,7 @@ class DockerEvents:
             actor = found.get("Actor", {})
             if found.get("Type") == "image":
                 return EngineEvent("", action)
-            is_ours = actor.get("Attributes", {}).get(naming.NODE) == self._node
+            is_ours = self._ours.items() <= actor.get("Attributes", {}).items()
             if is_ours and action in _INTERESTING:
                 return EngineEvent(actor["ID"], action)
 

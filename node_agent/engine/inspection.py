@@ -80,7 +80,7 @@ def _ip(settings: Mapping[str, Any]) -> str:
     return next((n["IPAddress"] for n in networks.values() if n.get("IPAddress")), "")
 
 
-def sandbox_config(config: SandboxConfig, image: str) -> dict[str, Any]:
+def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -> dict[str, Any]:
     """The body of ``POST /containers/create`` for a holder."""
     ports = [(f"{p.container_port}/{p.protocol.lower()}", p) for p in config.ports]
     bindings: dict[str, list[dict[str, str]]] = {}
@@ -90,7 +90,7 @@ def sandbox_config(config: SandboxConfig, image: str) -> dict[str, Any]:
     return {
         "Image": image,
         "Hostname": config.hostname,
-        "Labels": dict(config.labels),
+        "Labels": {**config.labels, **ours},
         "ExposedPorts": {name: {} for name, _ in ports},
         "HostConfig": {
             "IpcMode": "shareable",
@@ -102,12 +102,12 @@ def sandbox_config(config: SandboxConfig, image: str) -> dict[str, Any]:
     }
 
 
-def created_config(config: ContainerConfig) -> dict[str, Any]:
+def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str, Any]:
     """The body of ``POST /containers/create`` for a pod's container."""
     shares = config.cpu_request_milli * CPU_SHARES_PER_CORE // 1000
     body: dict[str, Any] = {
         "Image": config.image,
-        "Labels": dict(config.labels),
+        "Labels": {**config.labels, **ours},
         "Env": [f"{name}={value}" for name, value in config.env.items()],
         "Tty": config.is_tty,
         "OpenStdin": config.is_stdin_open,

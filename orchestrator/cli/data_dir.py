@@ -4,6 +4,7 @@
 * ``kubeconfig``: for kubectl
 * ``ready``: there while the cluster runs, once the API answers and every node is Ready
 * ``control``: the socket of `longshore node`
+* ``cluster``: an id, so that containers of other folders' clusters are not taken for this one's
 * ``ports.json``: remembered, so that a restart answers where the last run did
 * ``etcd``, ``nats``: the servers' own data
 * ``nodes/NAME``: what an agent keeps over its restarts
@@ -13,6 +14,7 @@
 import contextlib
 import fcntl
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,13 @@ class DataDir:
         self.ready = self.path / "ready"
         self.control = self.path / "control"
         self._ports = self.path / "ports.json"
+
+    def cluster_id(self) -> str:
+        """This cluster's id among those on the same Docker engine; made once."""
+        file = self.path / "cluster"
+        if not file.exists():
+            file.write_text(secrets.token_hex(4), encoding="utf-8")
+        return file.read_text(encoding="utf-8")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

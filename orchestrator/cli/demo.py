@@ -209,7 +209,11 @@ async def run() -> None:
     began_s = time.monotonic()
     data = DataDir(Path(tempfile.mkdtemp(prefix="longshore-demo-")))
     try:
-        async with connected_engine() as engine, _tidied(engine), _cluster(console, data) as client:
+        async with (
+            connected_engine() as engine,
+            _tidied(engine, data),
+            _cluster(console, data) as client,
+        ):
             await Demo(console, data, engine, client).run()
     except* LongshoreError as group:
         reason = first_of(group)
@@ -244,13 +248,13 @@ async def _cluster(console: Console, data: DataDir) -> AsyncIterator[api.Api]:
 
 
 @contextlib.asynccontextmanager
-async def _tidied(engine: Engine) -> AsyncIterator[None]:
+async def _tidied(engine: Engine, data: DataDir) -> AsyncIterator[None]:
     """Afterwards no container and no image of the demo is left."""
     try:
         yield
     finally:
         for node in NODES:
-            await engine.remove(await engine.containers(node))
+            await engine.remove(await engine.containers(node, data.cluster_id()))
         for version in (1, 2):
             await engine.remove_image(web_image.image(version))
 

@@ -21,7 +21,8 @@ SOCKET = "unix:///var/run/docker.sock"
 TIMEOUT_S = 30.0
 
 NODE_LABEL = "longshore.dev/node"
-"""Every container carries the name of its node."""
+CLUSTER_LABEL = "longshore.dev/cluster"
+"""Every container carries the name of its node, and the id of the node's cluster."""
 
 
 def engine_address() -> str:
@@ -35,9 +36,10 @@ class Engine:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def containers(self, node: str) -> dict[str, str]:
-        """Ids and states of a node's containers."""
-        filters = codec.encode({"label": [f"{NODE_LABEL}={node}"]}).decode()
+    async def containers(self, node: str, cluster: str) -> dict[str, str]:
+        """Ids and states of the containers of a cluster's node."""
+        labels = [f"{NODE_LABEL}={node}", f"{CLUSTER_LABEL}={cluster}"]
+        filters = codec.encode({"label": labels}).decode()
         found = await self._ask("GET", "/containers/json", params={"filters": filters, "all": "1"})
         return {container["Id"]: container["State"] for container in found}
 

@@ -95,6 +95,7 @@ class Cluster:
         argv = [
             script("node-agent"),
             f"--node-name={node}",
+            f"--cluster={self._data.cluster_id()}",
             f"--nats={self.nats_url}",
             f"--docker={engine_address()}",
             f"--state-dir={self._data.folder('nodes', node)}",
@@ -126,7 +127,7 @@ class Cluster:
                 await agent.kill()
                 if not self._options.is_host_lost_with_agent:
                     return f"{command.node}: agent killed; its containers run on"
-                count = await _kill_containers(command.node)
+                count = await _kill_containers(command.node, self._data.cluster_id())
                 return f"{command.node}: agent and {count} containers killed"
             case "start":
                 agent.revive()
@@ -182,7 +183,7 @@ async def run(options: UpOptions, say: Say) -> None:
     if errors := validation.subdomain("--prefix", options.nodes[0]):
         raise Refused(str(errors[0]))
     data = DataDir(options.data)
-    with data.locked(), _names_held(options.nodes):
+    with data.locked():
         async with connected_engine():  # it answers now; the agents say it if it should go later
             pass
         cluster = Cluster(options, data, data.settle_ports(options.port), say)
@@ -242,26 +243,6 @@ def _cancelled_by_signals(hurry: Callable[[], None]) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-@contextlib.contextmanager
-def _names_held(nodes: Sequence[str]) -> Iterator[None]:
-    """Two agents of one name on one engine would remove each other's containers: hold the names.
-
-    An abstract socket is a lock that the kernel drops with its process, whichever folder each
-    cluster lives in.
-    """
-    with contextlib.ExitStack() as held:
-        for node in nodes:
-            lock = held.enter_context(socket.socket(socket.AF_UNIX))
-            try:
-                lock.bind(f"\0longshore {engine_address()} {node}"[: control.PATH_BYTES_MAX])
-            except OSError:
-                raise Refused(
-                    f"another cluster has a {node} on this Docker engine: stop that one, "
-                    "or choose other names with --prefix"
-                ) from None
-        yield
-
-
 def _ready_text(cluster: Cluster, data: DataDir, took_s: float) -> str:
     return f"""\
 Ready after {took_s:.1f} s: {", ".join(cluster.agents)}.
@@ -282,10 +263,10 @@ async def _is_open(port: int) -> bool:
     return True
 
 
-async def _kill_containers(node: str) -> int:
+async def _kill_containers(node: str, cluster: str) -> int:
     """What a power failure does to them. Returns how many ran."""
     async with connected_engine() as engine:
-        containers = await engine.containers(node)
+        containers = await engine.containers(node, cluster)
         alive = [id for id, state in containers.items() if state == "running"]
         await engine.kill(alive)
         # The agent's last request may be under way: removing waits for it.

@@ -1,5 +1,6 @@
-"""A bus that need not be there yet: an agent follows its last assignment from its first moment.
+"""A bus that need not be there yet: both daemons do what they can from their first moment.
 
+An agent follows its last assignment, an orchestrator answers from its store.
 Until the connection stands, publishing raises `Unavailable` and subscribing waits.
 """
 
