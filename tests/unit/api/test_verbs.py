@@ -279,6 +279,13 @@ async def test_unknown_fields_are_refused_warned_of_or_ignored(validation, code)
         )
 
 
+async def test_a_warning_is_one_line_of_quoted_ascii():
+    async with running() as api:
+        body = deployment(**{'a\\b"\n\u00e9': 1})
+        async with api.http.post(api.url + DEPLOYMENTS, json=body) as response:
+            assert response.headers["Warning"] == ('299 - "unknown field \\"spec.a\\\\b\\"??\\""')
+
+
 async def test_an_invalid_object_is_answered_with_every_wrong_field():
     async with running() as api:
         body = deployment(replicas=-1)

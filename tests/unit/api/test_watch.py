@@ -170,6 +170,28 @@ async def test_bookmarks_come_now_and_then(monkeypatch):
         assert kinds == ["BOOKMARK"] * 3
 
 
+async def test_nothing_comes_after_a_bookmark_that_is_older_than_it(monkeypatch):
+    monkeypatch.setattr(watch, "BOOKMARK_EVERY_S", 0.0)
+    async with running() as api, watching(api, "allowWatchBookmarks=true") as events:
+
+        async def write():
+            for index in range(300):
+                await create(api, f"p{index:03d}")
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(write())
+            promised, bookmarks, name = 0, 0, ""
+            while name != "p299":
+                event = await events.next()
+                metadata = event["object"]["metadata"]
+                version, name = int(metadata["resourceVersion"]), metadata.get("name", "")
+                if event["type"] == "BOOKMARK":
+                    promised, bookmarks = version, bookmarks + 1
+                else:
+                    assert version > promised
+        assert bookmarks
+
+
 async def test_initial_events_end_with_a_bookmark():
     async with running() as api:
         await create(api, "a")
