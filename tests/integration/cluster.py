@@ -28,18 +28,6 @@ PATIENCE_S = 30.0
 NODE_NAMES = ("n1", "n2", "n3")
 IMAGES = ("web:1", "web:2")
 
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: main, image: "web:1"}]}
-"""
-
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000

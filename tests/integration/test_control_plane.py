@@ -13,7 +13,8 @@ from proto.errors import Retryable
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
 from proto.kinds.namespace import NAMESPACES, Namespace
 from proto.meta import ObjectMeta
-from tests.integration.cluster import WEB, Cluster, cluster, until
+from tests.integration.cluster import Cluster, cluster, until
+from tests.manifests import WEB
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,8 @@ from orchestrator.store import keys
 from orchestrator.store.etcd import EtcdStore
 from proto import codec, subjects
 from proto.messages import DeployOutcome
-from tests.integration.cluster import WEB, Cluster, cluster, until
+from tests.integration.cluster import Cluster, cluster, until
+from tests.manifests import WEB
 
 pytestmark = pytest.mark.integration
 

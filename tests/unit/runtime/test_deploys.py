@@ -19,6 +19,7 @@ from proto.kinds.pod import PODS
 from proto.messages import DeployOutcome
 from proto.meta import ObjectMeta
 from tests import virtual_time
+from tests.manifests import pod as pod_manifest
 from tests.unit.runtime.spine import Spine, leading, until
 
 WEB = """
@@ -36,16 +37,6 @@ spec:
         image: web:1
         env: [{name: COLOUR, value: blue}]
 """
-POD = """
-apiVersion: v1
-kind: Pod
-metadata: {name: NAME}
-spec: {containers: [{name: main, image: "web:1"}]}
-"""
-
-
-def pod_manifest(name: str) -> str:
-    return POD.replace("NAME", name)
 
 
 class Publisher:
