@@ -5,6 +5,7 @@ root; the others do not.
 """
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -27,12 +28,18 @@ ALONE: dict[str, Callable[[], list[Figure]]] = {
     "simulation": simulation.measure,
 }
 HOSTS = 3
+BUSY = 0.5
+"""Load average of a machine that does something else beside."""
 
 
 def main() -> int:
     arguments = _arguments()
     wanted = arguments.sections or [*ON_TESTBED, *ALONE]
     console = Console(stderr=True)
+    if (load := os.getloadavg()[0]) > BUSY:
+        console.print(
+            f"the machine is busy (load {load:.1f}): the figures will be worse than it is"
+        )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the testbed is taken down
     on_testbed = {name: ON_TESTBED[name] for name in ON_TESTBED if name in wanted}
     if arguments.swarm:

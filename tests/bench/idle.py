@@ -33,9 +33,9 @@ def measure(testbed: Testbed) -> list[Figure]:
         servers = {"orchestrator": cluster.orchestrator, "etcd": cluster.etcd}
         servers["nats-server"] = cluster.nats
         found = _observe({**servers, **cluster.agents})
-    how = f"{len(cluster.agents)} nodes, 6 pods, {WINDOW_S} s"
+    how = f"{len(testbed.hosts)} nodes, 6 pods, {WINDOW_S} s"
     plane = {name: found[name] for name in servers}
-    agents = [found[name] for name in cluster.agents]
+    agents = [found[host.name] for host in testbed.hosts]
     return [
         Figure(
             section="idle",
