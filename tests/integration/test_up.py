@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestrator.cli.supervise import STOP_GRACE_S
 from tests import servers
 from tests.e2e.engine import Engine
 from tests.e2e.images import busybox_root
@@ -245,6 +246,19 @@ def test_servers_that_already_run_are_used_and_left_running(up: Up, tmp_path: Pa
         assert api.ready_nodes()
         assert not (up.data / "pids" / "etcd.pid").exists()
         assert process.stop() == 0
+
+
+def test_a_second_ctrl_c_does_not_wait_for_a_daemon_that_hangs(up: Up) -> None:
+    process = up.start()
+    up.until_ready()
+    os.kill(up.pid(f"{up.prefix}-1"), signal.SIGSTOP)
+    os.kill(process.pid, signal.SIGINT)
+    eventually(lambda: "Stopping" in process.tail(), within_s=5, what="it begins to stop")
+    elapsed_s = stopwatch()
+    os.kill(process.pid, signal.SIGINT)
+    assert process.stop() == 0
+    assert elapsed_s() < STOP_GRACE_S / 2
+    assert processes_of(up.data) == []
 
 
 def test_a_taken_port_is_refused_in_one_sentence(up: Up) -> None:
