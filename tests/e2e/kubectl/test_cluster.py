@@ -122,7 +122,9 @@ def test_a_pods_log_is_read_and_followed_to_its_end(kubectl, namespace) -> None:
     eventually(
         lambda: kubectl.run("logs", "p", *inside).code == 0, within_s=20, what="it has a log"
     )
-    assert kubectl("logs", "-f", "p", *inside).split() == ["one", "two", "three"]
+    lines = kubectl("logs", "-f", "p", *inside).split()
+    assert sorted(lines[:2]) == ["one", "two"]  # Docker reads the two streams one by one
+    assert lines[2:] == ["three"]
     assert kubectl("logs", "p", "--tail=1", *inside) == "three\n"
     stamped = kubectl("logs", "p", "--timestamps", "--limit-bytes=30", *inside)
     assert stamped.startswith("20")
