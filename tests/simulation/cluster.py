@@ -221,9 +221,7 @@ class Cluster:
         else:
             self.start_agent(place)
 
-    def network_client(
-        self, name: str, pattern: str, put: Callable[[Envelope], object]
-    ) -> None:
+    def network_client(self, name: str, pattern: str, put: Callable[[Envelope], object]) -> None:
         """Somebody outside the cluster, who listens for as long as it exists."""
         self.network.listen(_Listener(name, pattern, put))
 
@@ -268,7 +266,9 @@ class Cluster:
             return Fate(request_delay_s=rng.uniform(0.1, 1.0), is_request_lost=True)
         if weather.request_lost and rng.random() < weather.request_lost:
             return Fate(request_delay_s=rng.uniform(0, 0.5), is_request_lost=True)
-        delay_s = LATENCY_S + (rng.uniform(0, weather.store_delay_s) if weather.store_delay_s else 0)
+        delay_s = LATENCY_S + (
+            rng.uniform(0, weather.store_delay_s) if weather.store_delay_s else 0
+        )
         if weather.response_lost and rng.random() < weather.response_lost:
             # Answered after the request arrived, or given up on before: then it applies later.
             return Fate(delay_s, rng.uniform(0, 2 * delay_s + 0.2), is_response_lost=True)

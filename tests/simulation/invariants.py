@@ -152,7 +152,9 @@ class Invariants:
     def _published(self, _sender: str, envelope: Envelope) -> None:
         if (name := self._heartbeats.get(envelope.subject)) is not None:
             beat = codec.decode(envelope.payload, Heartbeat)
-            self._check_forward(name, self._followed, (beat.epoch, beat.generation), "agent follows")
+            self._check_forward(
+                name, self._followed, (beat.epoch, beat.generation), "agent follows"
+            )
         elif (name := self._assignments.get(envelope.subject)) is not None:
             fence = codec.decode(envelope.payload, _Fence)
             if fence.generation >= (self._cluster.server.revision + 1) * 128:

@@ -16,6 +16,7 @@ import random
 import threading
 import time
 import uuid
+import warnings
 import zlib
 from asyncio import events
 from collections.abc import Callable, Coroutine
@@ -313,7 +314,8 @@ class SimLoop(asyncio.BaseEventLoop):
         """End the dead at last, now that nothing they do has any effect."""
         if self.is_closed():
             return
-        for _ in range(3):  # what ends may begin something more
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they begin in `finally` blocks nobody awaits
             for task in {*self._graves, *asyncio.all_tasks(self)}:
                 task._log_destroy_pending = False
                 _end(task.get_coro())

@@ -32,7 +32,7 @@ class Nemesis:
         """Fault after fault, several at a time, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             while True:
-                await asyncio.sleep(self._rng.uniform(0.2, 4.0))
+                await asyncio.sleep(self._rng.uniform(0.1, 3.0))
                 kind = self._rng.choice(self._kinds)
                 self.done.append(f"{self._cluster.loop.time():.3f} {kind}")
                 tasks.create_task(FAULTS[kind](self))
@@ -193,8 +193,8 @@ class Nemesis:
         engine, rng = self._seat().host.engine, self._rng
         chance = rng.choice((0.1, 0.5))
         verbs = ("create", "start", "remove", "signal", "rename", "look")
-        engine.fails = (
-            lambda verb, _name: "engine failure" if verb in verbs and rng.random() < chance else ""
+        engine.fails = lambda verb, _name: (
+            "engine failure" if verb in verbs and rng.random() < chance else ""
         )
         await self._for(0.5, 4)
         engine.fails = lambda _verb, _name: ""
@@ -278,11 +278,18 @@ class Nemesis:
 FAULTS: dict[str, Callable[[Nemesis], Coroutine[Any, Any, None]]] = {
     name.removeprefix("_").replace("_", " "): fault
     for name, fault in vars(Nemesis).items()
-    if asyncio.iscoroutinefunction(fault) and name not in ("rage", "_for", "_kill", "_stop", "_pause")
+    if asyncio.iscoroutinefunction(fault)
+    and name not in ("rage", "_for", "_kill", "_stop", "_pause")
 }
 """By name; in the order in which they are written down."""
 
 QUIET = frozenset(
-    ("crash container", "remove container", "deaf containers", "registry away", "break event stream")
+    (
+        "crash container",
+        "remove container",
+        "deaf containers",
+        "registry away",
+        "break event stream",
+    )
 )
 """Faults that leave everybody's word getting through in time."""

@@ -17,7 +17,7 @@ from tests.simulation.loop import ENVIRONMENT, SimLoop, Traps, Violation, proces
 from tests.simulation.nemesis import FAULTS, QUIET, Nemesis
 from tests.simulation.workload import Workload
 
-STEPS = (4, 9)
+STEPS = (5, 12)
 """Changes that a run makes."""
 
 PAUSES_S = (0.3, 6.0)
@@ -92,7 +92,7 @@ class _Simulation:
         self._loop = loop
         self._seed = seed
         self._rng = rng
-        kinds = tuple(rng.sample(list(FAULTS), rng.randint(1, 8)))
+        kinds = tuple(rng.sample(list(FAULTS), rng.randint(1, 10)))
         shape = Shape(
             nodes=rng.randint(3, 5),
             orchestrators=rng.choice((1, 2, 2, 3)),
@@ -103,9 +103,7 @@ class _Simulation:
             self.cluster, is_silence_fatal=shape.is_silence_loss and not QUIET.issuperset(kinds)
         )
         self.nemesis = Nemesis(self.cluster, random.Random(f"nemesis {seed}"), kinds)
-        self.workload = Workload(
-            self.cluster, self.invariants, random.Random(f"workload {seed}")
-        )
+        self.workload = Workload(self.cluster, self.invariants, random.Random(f"workload {seed}"))
         self._header = f"{shape} faults: {', '.join(kinds)}"
 
     async def main(self) -> None:

@@ -261,6 +261,3 @@ def _manifest(name: str, wanted: Wanted) -> dict[str, Any]:
             },
         },
     }
-
-
-
