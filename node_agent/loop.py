@@ -102,7 +102,7 @@ class Agent:
         self._prober = prober
         self._clock = clock
         self._rng = rng
-        self._host = Host(self._node, settings.internal_ip, settings.sandbox_pool)
+        self._host = Host(self._node, settings.internal_ip, settings.sandbox_pool, settings.cluster)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)

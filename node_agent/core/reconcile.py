@@ -52,6 +52,7 @@ class Host(Struct, frozen=True):
     name: str
     ip: str = ""
     pool_size: int = 0
+    cluster: str = ""
 
 
 def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
@@ -331,7 +332,9 @@ class _Planner:
 
     def _free_pool_name(self) -> str:
         taken = {sandbox.name for sandbox in self._observed.sandboxes}
-        names = (naming.pool_name(self._host.name, str(n)) for n in range(len(taken) + 1))
+        # Names are the engine's: a node of another cluster may be called like this one.
+        prefix = f"{self._host.cluster}-" if self._host.cluster else ""
+        names = (naming.pool_name(self._host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
         return next(name for name in names if name not in taken)
 
 

@@ -59,12 +59,6 @@ def up(
             help="Of the API.",
         ),
     ] = None,
-    prefix: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", help="Nodes are called NAME-1, NAME-2…; unique for each engine."
-        ),
-    ] = "node",
     etcd: Annotated[str, typer.Option(metavar="URL", help="Use this etcd; run none.")] = "",
     nats: Annotated[str, typer.Option(metavar="URL", help="Use this NATS; run none.")] = "",
     simulate_host_loss: Annotated[
@@ -87,7 +81,7 @@ def up(
 
     options = UpOptions(
         data=data,
-        nodes=tuple(f"{prefix}-{number}" for number in range(1, nodes + 1)),
+        nodes=nodes,
         port=port,
         etcd=etcd,
         nats=nats,

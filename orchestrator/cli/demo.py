@@ -31,7 +31,6 @@ from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.pod import PODS, Pod, is_ready
 from proto.messages import DeployOutcome
 
-NODES = ("demo-1", "demo-2", "demo-3")
 NAMESPACE = "default"
 STEP_S_MAX = 60.0
 
@@ -227,7 +226,7 @@ async def run() -> None:
 async def _cluster(console: Console, data: DataDir) -> AsyncIterator[api.Api]:
     """`longshore up` in a process of its own, Ready, with a client of its API."""
     title(console, "Start a cluster: etcd, nats-server, an orchestrator, three node agents")
-    argv = [script("longshore"), "up", "--prefix=demo", "--simulate-host-loss"]
+    argv = [script("longshore"), "up", "--simulate-host-loss"]
     argv.append(f"--data={data.path}")
     command(console, " ".join(["longshore", *argv[1:]]))
     command(console, f"export KUBECONFIG={data.kubeconfig}")
@@ -253,8 +252,7 @@ async def _tidied(engine: Engine, data: DataDir) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for node in NODES:
-            await engine.remove(await engine.containers(node, data.cluster_id()))
+        await engine.remove(await engine.containers(data.cluster_id()))
         for version in (1, 2):
             await engine.remove_image(web_image.image(version))
 

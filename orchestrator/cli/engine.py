@@ -36,9 +36,9 @@ class Engine:
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
 
-    async def containers(self, node: str, cluster: str) -> dict[str, str]:
-        """Ids and states of the containers of a cluster's node."""
-        labels = [f"{NODE_LABEL}={node}", f"{CLUSTER_LABEL}={cluster}"]
+    async def containers(self, cluster: str, node: str = "") -> dict[str, str]:
+        """Ids and states of the containers of a cluster, or of one node of it."""
+        labels = [f"{CLUSTER_LABEL}={cluster}", *([f"{NODE_LABEL}={node}"] if node else [])]
         filters = codec.encode({"label": labels}).decode()
         found = await self._ask("GET", "/containers/json", params={"filters": filters, "all": "1"})
         return {container["Id"]: container["State"] for container in found}

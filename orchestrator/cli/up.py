@@ -22,7 +22,6 @@ from orchestrator.cli.engine import connected_engine, engine_address
 from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, Say, running, script
 from proto.errors import LongshoreError
-from proto.kinds import validation
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
 
@@ -42,14 +41,14 @@ class UpOptions(Struct, frozen=True, kw_only=True):
 
     Attributes:
         data: The cluster's folder, see `data_dir`.
-        nodes: Names of the nodes.
+        nodes: How many.
         port: Of the API; None for the one of the last run, or 6443, or a free one.
         etcd: An etcd that runs already; empty to run one. `nats` likewise.
         is_host_lost_with_agent: Killing a node's agent counts as the loss of its host.
     """
 
     data: Path
-    nodes: tuple[str, ...]
+    nodes: int
     port: int | None = None
     etcd: str = ""
     nats: str = ""
@@ -71,7 +70,8 @@ class Cluster:
         self._nats = None if options.nats else self._nats_daemon()
         self.servers = [daemon for daemon in (self._etcd, self._nats) if daemon is not None]
         self.orchestrator = self._orchestrator()
-        self.agents = {node: self._agent(node) for node in options.nodes}
+        names = [f"node-{number}" for number in range(1, options.nodes + 1)]
+        self.agents = {name: self._agent(name) for name in names}
 
     def _etcd_daemon(self) -> Daemon:
         argv = servers.etcd_argv(self._data.path / "etcd", self._ports)
@@ -103,7 +103,7 @@ class Cluster:
             f"--nats={self.nats_url}",
             f"--docker={engine_address()}",
             f"--state-dir={self._data.folder('nodes', node)}",
-            f"--sandbox-pool={max(2, POOL // len(self._options.nodes))}",
+            f"--sandbox-pool={max(2, POOL // self._options.nodes)}",
         ]
         if self._options.is_host_lost_with_agent:
             argv.append("--simulate-host-loss")
@@ -131,7 +131,7 @@ class Cluster:
                 await agent.kill()
                 if not self._options.is_host_lost_with_agent:
                     return f"{command.node}: agent killed; its containers run on"
-                count = await _kill_containers(command.node, self._data.cluster_id())
+                count = await _kill_containers(self._data.cluster_id(), command.node)
                 return f"{command.node}: agent and {count} containers killed"
             case "start":
                 agent.revive()
@@ -184,8 +184,6 @@ async def run(options: UpOptions, say: Say) -> None:
     Raises:
         Refused: It cannot run here; the text says why and what to do.
     """
-    if errors := validation.subdomain("--prefix", options.nodes[0]):
-        raise Refused(str(errors[0]))
     data = DataDir(options.data)
     with data.locked():
         async with connected_engine():  # it answers now; the agents say it if it should go later
@@ -267,10 +265,10 @@ async def _is_open(port: int) -> bool:
     return True
 
 
-async def _kill_containers(node: str, cluster: str) -> int:
+async def _kill_containers(cluster: str, node: str) -> int:
     """What a power failure does to them. Returns how many ran."""
     async with connected_engine() as engine:
-        containers = await engine.containers(node, cluster)
+        containers = await engine.containers(cluster, node)
         alive = [id for id, state in containers.items() if state == "running"]
         await engine.kill(alive)
         # The agent's last request may be under way: removing waits for it.

@@ -22,7 +22,7 @@ from tests.e2e.waiting import eventually, stopwatch
 LONGSHORE = str(Path(sys.executable).parent / "longshore")
 ENGINE = Engine(Path("/var/run/docker.sock"))
 IMAGE = f"longshore-test-up-{uuid.uuid4().hex[:8]}:1"
-NODE = "longshore.dev/node"
+NODE, CLUSTER = "longshore.dev/node", "longshore.dev/cluster"
 
 pytestmark = [
     pytest.mark.integration,
@@ -39,15 +39,14 @@ class Up:
 
     def __init__(self, folder: Path) -> None:
         self.data = folder / "data"
-        self.prefix = f"t{uuid.uuid4().hex[:6]}"
         self.process: Process | None = None
         self._logs = folder
         self._runs = 0
 
     def start(self, *arguments: str, nodes: int = 2) -> Process:
         self._runs += 1
-        argv = [LONGSHORE, "up", f"--data={self.data}", f"--prefix={self.prefix}"]
-        argv += [f"--nodes={nodes}", *arguments]
+        argv = [LONGSHORE, "up", f"--data={self.data}", f"--nodes={nodes}"]
+        argv += arguments
         log = self._logs / f"up-{self._runs}.log"
         self.process = Process("longshore up", argv, log, is_inner=False)
         return self.process
@@ -68,13 +67,27 @@ class Up:
     def pid(self, daemon: str) -> int:
         return int((self.data / "pids" / f"{daemon}.pid").read_text())
 
+    @property
+    def cluster(self) -> str:
+        """Its id; empty before it was started."""
+        file = self.data / "cluster"
+        return file.read_text() if file.exists() else ""
+
     def containers(self, name: str = "") -> dict[str, str]:
         """Id and state of this cluster's containers with that in their name."""
         return {
             found["Id"]: found["State"]
             for found in ENGINE.containers()
-            if found["Labels"].get(NODE, "").startswith(f"{self.prefix}-")
-            and name in found["Names"][0]
+            if found["Labels"].get(CLUSTER) == self.cluster and name in found["Names"][0]
+        }
+
+    def states_of(self, node: str) -> set[str]:
+        """Of a node's containers."""
+        mine = self.containers()
+        return {
+            found["State"]
+            for found in ENGINE.containers()
+            if found["Id"] in mine and found["Labels"].get(NODE) == node
         }
 
     def clean_up(self) -> None:
@@ -137,7 +150,7 @@ def processes_of(data: Path) -> list[str]:
 def test_once_ready_a_pod_runs_within_three_seconds_and_the_user_knows_how_to_go_on(up: Up) -> None:
     process = up.start()
     api = up.until_ready()
-    assert api.ready_nodes() == {f"{up.prefix}-1", f"{up.prefix}-2"}
+    assert api.ready_nodes() == {"node-1", "node-2"}
     elapsed_s = stopwatch()
     api.create(f"{CORE}/pods", with_image(pod("first")))
     eventually(api.ready_pods, within_s=20, what="the pod runs")
@@ -176,30 +189,41 @@ def test_a_second_run_in_the_same_folder_is_refused_and_harms_nothing(running: U
     assert api.answers()
 
 
-def test_two_clusters_may_not_share_a_node_name_on_one_engine(running: Up, tmp_path: Path) -> None:
-    running.until_ready()
-    argv = [LONGSHORE, "up", f"--data={tmp_path}/other", f"--prefix={running.prefix}"]
-    other = Process("other", argv, tmp_path / "other.log", is_inner=False)
-    eventually(lambda: not other.is_running, within_s=20, what="the other cluster ends")
-    assert other.stop() == 1
-    assert "choose other names with --prefix" in other.tail()
+def test_two_clusters_on_one_engine_leave_each_other_alone(running: Up, up: Up) -> None:
+    apis = []
+    for each in (running, up):
+        if each is up:
+            up.start()
+        api = each.until_ready()
+        api.create(f"{APPS}/deployments", with_image(deployment("both", 2)))
+        eventually(lambda api=api: len(api.ready_pods("both")) == 2, within_s=20, what="they run")
+        apis.append(api)
+    before = running.containers("_main_both"), up.containers("_main_both")
+    assert [len(containers) for containers in before] == [2, 2]
+    os.kill(up.pid("node-1"), signal.SIGKILL)  # it adopts its own when it is back
+    eventually(lambda: "node-1 died" in up.process.tail(), within_s=10, what="it is noticed")
+    apis[1].merge(f"{APPS}/deployments/both", {"spec": {"replicas": 3}})
+    eventually(lambda: len(apis[1].ready_pods("both")) == 3, within_s=20, what="a third runs")
+    assert running.containers("_main_both") == before[0]
+    apis[0].call("DELETE", f"{APPS}/deployments/both")
+    eventually(lambda: not running.containers("_main_both"), within_s=20, what="they are gone")
+    assert before[1].items() <= up.containers("_main_both").items()
 
 
-@pytest.mark.parametrize("daemon", ["orchestrator", "etcd", "nats-server", "{prefix}-1"])
+@pytest.mark.parametrize("daemon", ["orchestrator", "etcd", "nats-server", "node-1"])
 def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(
     running: Up, daemon: str
 ) -> None:
-    name = daemon.format(prefix=running.prefix)
-    app = f"web-{name}"
+    app = f"web-{daemon}"
     process, api = running.process, running.until_ready()
     assert process is not None
     api.create(f"{APPS}/deployments", with_image(deployment(app, 2)))
     eventually(lambda: len(api.ready_pods(app)) == 2, within_s=20, what="both pods run")
     before = running.containers(f"_main_{app}")
-    killed = running.pid(name)
+    killed = running.pid(daemon)
     os.kill(killed, signal.SIGKILL)
     eventually(
-        lambda: f"{name} died (SIGKILL): again in 0.2 s" in process.tail(),
+        lambda: f"{daemon} died (SIGKILL): again in 0.2 s" in process.tail(),
         within_s=10,
         what="the user is told",
     )
@@ -222,17 +246,17 @@ def test_a_daemon_that_is_killed_comes_back_and_no_container_notices(
 def test_a_killed_node_stays_dead_until_it_is_started(up: Up) -> None:
     up.start("--simulate-host-loss")
     api = up.until_ready()
-    node = f"{up.prefix}-1"
+    node = "node-1"
     api.create(f"{APPS}/deployments", with_image(deployment("web", 2)))
     eventually(lambda: len(api.ready_pods("web")) == 2, within_s=20, what="both pods run")
     say(up, "kill", node)
-    assert "running" not in containers_of(node).values()
+    assert "running" not in up.states_of(node)
     eventually(
-        lambda: [p["spec"]["nodeName"] for p in api.ready_pods("web")] == [f"{up.prefix}-2"] * 2,
+        lambda: [p["spec"]["nodeName"] for p in api.ready_pods("web")] == ["node-2"] * 2,
         within_s=20,
         what="both pods run on the other node",
     )
-    assert api.ready_nodes() == {f"{up.prefix}-2"}
+    assert api.ready_nodes() == {"node-2"}
     say(up, "start", node)
     eventually(lambda: node in api.ready_nodes(), within_s=20, what="the node is back")
 
@@ -251,7 +275,7 @@ def test_servers_that_already_run_are_used_and_left_running(up: Up, tmp_path: Pa
 def test_a_second_ctrl_c_does_not_wait_for_a_daemon_that_hangs(up: Up) -> None:
     process = up.start()
     up.until_ready()
-    os.kill(up.pid(f"{up.prefix}-1"), signal.SIGSTOP)
+    os.kill(up.pid("node-1"), signal.SIGSTOP)
     os.kill(process.pid, signal.SIGINT)
     eventually(lambda: "Stopping" in process.tail(), within_s=5, what="it begins to stop")
     elapsed_s = stopwatch()
@@ -298,7 +322,3 @@ def say(up: Up, verb: str, node: str) -> None:
     process = Process("longshore node", argv, up.data / f"{verb}.log", is_inner=False)
     eventually(lambda: not process.is_running, within_s=20, what=f"node {verb} ends")
     assert process.stop() == 0, process.tail()
-
-
-def containers_of(node: str) -> dict[str, str]:
-    return {c["Id"]: c["State"] for c in ENGINE.containers() if c["Labels"].get(NODE) == node}

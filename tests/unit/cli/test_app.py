@@ -45,12 +45,6 @@ def test_without_docker_up_says_what_to_install(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_names_that_no_node_may_have_are_refused(tmp_path: Path) -> None:
-    done = longshore("up", "--data", str(tmp_path), "--prefix", "My_Node")
-    assert done.returncode == 1
-    assert done.stderr.startswith('longshore: --prefix: Invalid value: "My_Node-1"')
-
-
 def test_a_node_command_without_a_cluster_says_how_to_start_one(tmp_path: Path) -> None:
     done = longshore("node", "kill", "node-1", "--data", str(tmp_path))
     assert done.returncode == 1

@@ -281,6 +281,13 @@ def test_the_pool_is_filled_one_at_a_time_once_the_node_is_quiet():
     assert render(planned([], full, STOCKED)) == ""
 
 
+def test_the_pools_of_two_clusters_have_different_names():
+    host = replace(STOCKED, cluster="7f3a")
+    assert render(planned([], observed(), host)) == (
+        "create sandbox longshore_pool_node-1_7f3a-0: the pool is short"
+    )
+
+
 def test_the_pool_never_takes_time_from_pods():
     plan = planned([pod("web", hostname="x")], observed(), STOCKED)
     assert render(plan) == "create sandbox longshore_POD_web_default_uid-web: assigned"
