@@ -179,8 +179,19 @@ def test_outcomes_are_forgotten_after_a_day():
             assert len(outcomes.items) == 1
             await asyncio.sleep(OUTCOME_TTL_S + 1)
             assert publisher.spine.server.list(keys.DEPLOYS).items == ()
-            again = await publisher.publish(pod_manifest("b"), id="2")
-            assert again.outcome == "created"
+
+    virtual_time.run(main())
+
+
+def test_every_outcome_is_kept_for_most_of_a_day_whenever_it_came():
+    async def main() -> None:
+        async with deploying() as publisher:
+            for hour in range(30):
+                await publisher.publish(pod_manifest(f"p{hour}"), id=str(hour))
+                await asyncio.sleep(3_600)
+            again = await publisher.publish(pod_manifest("p20"), id="20")
+            assert again.is_duplicate
+            assert len(publisher.spine.server.list(keys.DEPLOYS).items) < 26
 
     virtual_time.run(main())
 

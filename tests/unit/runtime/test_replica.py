@@ -70,13 +70,23 @@ def test_a_replica_whose_watch_breaks_or_lags_catches_up():
         virtual_time.run(main())
 
 
-def test_a_replica_that_slept_through_a_compaction_lists_again():
+def test_a_replica_whose_history_was_compacted_lists_again():
     async def main() -> None:
         async with following() as (spine, world):
+            (a, _) = await spine.commit(*(create_op(stored(pod(n))) for n in "ab"))
+
+            def compact_before_the_watch(_client: str, verb: str) -> Fate:
+                if verb == "watch":
+                    spine.server.apply([], [Put("/busy", b"")])
+                    spine.server.apply([], [Put("/busy", b"")])
+                    spine.server.compact(spine.server.revision)
+                    spine.server.faults = lambda _client, _verb: FINE
+                return FINE
+
+            spine.server.faults = compact_before_the_watch
             spine.server.break_watches("two")
-            await spine.commit(*(create_op(stored(pod(n))) for n in "ab"))
-            await spine.commit(remove("a"))
-            spine.server.compact(spine.server.revision)
+            await asyncio.sleep(1)
+            await spine.commit(remove("b"), update(a, seen="1"))
             await caught_up(spine, world)
 
     virtual_time.run(main())
