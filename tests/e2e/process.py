@@ -51,6 +51,13 @@ class Process:
     def is_running(self) -> bool:
         return self._popen.poll() is None
 
+    def pause(self) -> None:
+        """It hangs: its connections stay open, and nothing answers."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """SIGKILL: it learns nothing of it."""
         self._end(signal.SIGKILL, within_s=10)

@@ -61,17 +61,29 @@ def test_without_etcd_reads_are_served_and_writes_are_told_to_retry(cluster: Clu
     assert cluster.instances(*cluster.hosts) == before
 
 
-def test_nothing_acknowledged_is_lost_when_etcd_dies_under_writes(cluster: Cluster) -> None:
-    with _creating_namespaces(cluster) as acknowledged:
-        eventually(lambda: len(acknowledged) >= 20, within_s=20, what="writes are going on")
-        cluster.etcd.kill()
-        before = len(acknowledged)
+def test_nothing_acknowledged_is_lost_whatever_dies_under_writes(cluster: Cluster) -> None:
+    def restart_etcd() -> None:
+        # Not SIGKILL: the wheel's etcd 3.5.1 may then itself lose what it acknowledged (etcd issue
+        # 13766, mended in 3.5.3), and this test is about us. Writes are under way all the same.
+        cluster.etcd.stop()
         cluster.start_etcd()
-        eventually(lambda: len(acknowledged) >= before + 20, within_s=30, what="they go on again")
+
+    def hang_etcd() -> None:
+        cluster.etcd.pause()
+        try:
+            eventually(lambda: not _accepts(cluster), within_s=20, what="a write is refused")
+        finally:
+            cluster.etcd.resume()
+
+    def crash_orchestrator() -> None:
         cluster.orchestrator.kill()
         cluster.start_orchestrator()
-        before = len(acknowledged)
-        eventually(lambda: len(acknowledged) >= before + 20, within_s=30, what="and once more")
+
+    with _creating_namespaces(cluster) as acknowledged:
+        for break_something in (restart_etcd, hang_etcd, crash_orchestrator):
+            _await_more(acknowledged, f"before {break_something.__name__}")
+            break_something()
+        _await_more(acknowledged, "after all of it")
 
     kept = {name_of(namespace) for namespace in cluster.api.items(NAMESPACES)}
     assert set(acknowledged) <= kept
@@ -146,6 +158,20 @@ def test_pods_run_again_on_the_host_whose_docker_was_restarted(cluster: Cluster)
 
 def _namespace(name: str) -> dict[str, object]:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def _accepts(cluster: Cluster) -> bool:
+    """Whether the API takes a write now (a label on a node)."""
+    try:
+        cluster.api.merge("/api/v1/nodes/h1", {"metadata": {"labels": {"asked": "yes"}}})
+    except Unavailable:
+        return False
+    return True
+
+
+def _await_more(acknowledged: list[str], when: str) -> None:
+    before = len(acknowledged)
+    eventually(lambda: len(acknowledged) >= before + 20, within_s=30, what=f"20 more writes {when}")
 
 
 @contextmanager
