@@ -64,11 +64,15 @@ class Kept(Struct, frozen=True):
     """What the agent remembers on disk.
 
     Attributes:
+        assignment: The newest; None before the first.
         accepted_at_ms: By pod uid: when it was first assigned, epoch milliseconds.
+        incarnation: Of the agent that wrote this. The next one's is greater, though the clock was
+            set back meanwhile: or its reports would pass for old ones.
     """
 
-    assignment: Assignment
+    assignment: Assignment | None = None
     accepted_at_ms: dict[str, int] = {}
+    incarnation: int = 0
 
 
 class Agent:
@@ -118,7 +122,7 @@ class Agent:
         self._log_server = LogServer(bus, engine, self._node, self._find_log)
         self.rejected = 0
         """Messages that could not be understood."""
-        self._incarnation = clock()
+        self._incarnation = 0  # see `Kept`
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
@@ -154,23 +158,32 @@ class Agent:
 
     async def _remember(self) -> None:
         content = await self._disk.load()
-        if content is None:
-            return
-        try:
-            kept = codec.decode(content, Kept)
-        except BadRequest as error:
-            log.warning("assignment.unreadable", error=str(error))
-            return
-        self._adopt(kept)
-        log.info("assignment.remembered", pods=len(self._desired), epoch=kept.assignment.epoch)
+        kept = Kept()
+        if content is not None:
+            try:
+                kept = codec.decode(content, Kept)
+            except BadRequest as error:
+                log.warning("assignment.unreadable", error=str(error))
+        self._incarnation = max(self._clock(), kept.incarnation + 1)
+        await self._keep(kept.assignment, kept.accepted_at_ms)
+        if kept.assignment is not None:
+            self._adopt(kept.assignment, kept.accepted_at_ms)
+            held = kept.assignment
+            log.info("assignment.remembered", pods=len(held.pods), epoch=held.epoch)
 
-    def _adopt(self, kept: Kept) -> None:
-        self._assignment = kept.assignment
-        self._accepted_at_ms = kept.accepted_at_ms
-        self._desired = {pod.uid: pod for pod in kept.assignment.pods}
+    async def _keep(self, assignment: Assignment | None, accepted_at_ms: dict[str, int]) -> None:
+        try:
+            await self._disk.save(codec.encode(Kept(assignment, accepted_at_ms, self._incarnation)))
+        except OSError as error:
+            log.error("assignment.unsaved", error=str(error))  # noqa: TRY400
+
+    def _adopt(self, assignment: Assignment, accepted_at_ms: dict[str, int]) -> None:
+        self._assignment = assignment
+        self._accepted_at_ms = accepted_at_ms
+        self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
             uids=self._desired.keys(),
-            images={c.image for pod in kept.assignment.pods for c in pod.spec.containers},
+            images={c.image for pod in assignment.pods for c in pod.spec.containers},
         )
         self._bell.set()
         self._report_bell.set()
@@ -198,12 +211,8 @@ class Agent:
         """Keep it, then follow it: an agent that crashes must not wake up with an older one."""
         now_ms = self._clock()
         accepted = {pod.uid: self._accepted_at_ms.get(pod.uid, now_ms) for pod in assignment.pods}
-        kept = Kept(assignment, accepted)
-        try:
-            await self._disk.save(codec.encode(kept))
-        except OSError as error:
-            log.error("assignment.unsaved", error=str(error))  # noqa: TRY400
-        self._adopt(kept)
+        await self._keep(assignment, accepted)
+        self._adopt(assignment, accepted)
         log.debug("assignment.accepted", generation=assignment.generation)
 
     # ------------------------------------------------------ observe, plan, act
