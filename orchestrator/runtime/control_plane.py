@@ -98,15 +98,22 @@ class ControlPlane:
 
     async def run(self) -> None:
         """Campaign, lead, and again, until cancelled."""
-        while True:
-            try:
-                term = await self._campaign()
-                log.info("leader.elected", epoch=term.epoch)
-                await self._lead(term)
-            except* Retryable as group:
-                for error in group.exceptions:
-                    log.warning("leader.deposed", error=str(error))
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                # A task of its own: before Python 3.13, a TaskGroup that fails forgets that it was
+                # cancelled meanwhile, and a daemon told to stop would campaign again.
+                await asyncio.wait((tasks.create_task(self._term()),))
                 await asyncio.sleep(RECAMPAIGN_S)
+
+    async def _term(self) -> None:
+        """Wait for one, and lead until it is over."""
+        try:
+            term = await self._campaign()
+            log.info("leader.elected", epoch=term.epoch)
+            await self._lead(term)
+        except* Retryable as group:
+            for error in group.exceptions:
+                log.warning("leader.deposed", error=str(error))
 
     async def _campaign(self) -> Term:
         async with asyncio.TaskGroup() as tasks:
