@@ -44,7 +44,8 @@ class Fate(Struct, frozen=True):
         request_delay_s: Before the server sees it; for a watch, how much it lags.
         response_delay_s: Before the client sees the answer.
         is_request_lost: Never applied; for a watch, the stream breaks.
-        is_response_lost: Applied, and the client does not learn it.
+        is_response_lost: Applied, and the client does not learn it; if the request is lost too, it
+            is not applied, and the client does not learn that.
     """
 
     request_delay_s: float = 0.0
@@ -300,6 +301,8 @@ class MemoryStore:
         fate = self.server.faults(self._client, verb)
         if fate.is_request_lost:
             await asyncio.sleep(fate.request_delay_s)
+            if fate.is_response_lost and verb == "txn":
+                raise UnknownResult("no answer from the store: the transaction may be applied")
             raise Unavailable("the store cannot be reached")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()

@@ -97,6 +97,8 @@ class Cluster:
         self.seed = seed
         self.rng = random.Random(f"weather {seed}")
         self.weather = Weather()
+        self.clocks: dict[str, int] = {}
+        """By machine: how many milliseconds its clock is ahead."""
         self.server = SimServer(self._store_fate)
         self.network = SimNetwork(self._deliveries)
         self.hosts = {
@@ -104,7 +106,7 @@ class Cluster:
                 loop,
                 f"n{number}",
                 f"10.0.0.{number}",
-                self.clock,
+                self.clock_of(f"n{number}"),
                 random.Random(f"engine {seed} {number}"),
             )
             for number in range(1, shape.nodes + 1)
@@ -112,9 +114,13 @@ class Cluster:
         self.seats = {name: Seat(host) for name, host in self.hosts.items()}
         self.planes = {name: Plane(name) for name in ("o1", "o2", "o3")[: shape.orchestrators]}
 
-    def clock(self) -> int:
-        """Wall-clock time, epoch milliseconds."""
-        return EPOCH_MS + int(self.loop.time() * 1000)
+    def clock_of(self, name: str) -> Callable[[], int]:
+        """A machine's wall clock, epoch milliseconds; it may be wrong, and be set."""
+
+        def now_ms() -> int:
+            return EPOCH_MS + int(self.loop.time() * 1000) + self.clocks.get(name, 0)
+
+        return now_ms
 
     def start(self) -> None:
         """Power on."""
@@ -136,7 +142,7 @@ class Cluster:
             MemoryStore(self.server, plane.name),
             MemoryBus(self.network, plane.name),
             identity=plane.name,
-            clock=self.clock,
+            clock=self.clock_of(plane.name),
             chance=random.Random(f"{self.seed} {plane.name} {plane.starts}"),
         )
         plane.main = plane.process.spawn(plane.control.run())
@@ -161,7 +167,7 @@ class Cluster:
             EngineConnection(self.loop, host),
             host.disk,
             SimProber(self, host),
-            self.clock,
+            self.clock_of(host.name),
             random.Random(f"{self.seed} {host.name} {seat.starts}"),
         )
         seat.main = seat.process.spawn(seat.agent.run())
@@ -169,9 +175,9 @@ class Cluster:
 
     def _expect_no_end(self, place: Plane | Seat, main: "asyncio.Task[None]") -> None:
         def ended(task: "asyncio.Task[None]") -> None:
-            if place.main is not task or task.cancelled():
-                return
-            self.loop.fail(Violation(f"a daemon ended by itself: {_said(task.exception())}"))
+            if place.main is task:
+                why = "cancelled" if task.cancelled() else _said(task.exception())
+                self.loop.fail(Violation(f"a daemon ended by itself: {why}"))
 
         main.add_done_callback(ended, context=ENVIRONMENT.copy())
 
@@ -270,8 +276,14 @@ class Cluster:
             rng.uniform(0, weather.store_delay_s) if weather.store_delay_s else 0
         )
         if weather.response_lost and rng.random() < weather.response_lost:
-            # Answered after the request arrived, or given up on before: then it applies later.
-            return Fate(delay_s, rng.uniform(0, 2 * delay_s + 0.2), is_response_lost=True)
+            # Applied before it is given up on, or after, or never.
+            arrives_s = rng.choice((delay_s, rng.uniform(0, 2.0)))
+            return Fate(
+                arrives_s,
+                rng.uniform(0, 0.5),
+                is_request_lost=rng.random() < 0.3,
+                is_response_lost=True,
+            )
         return Fate(delay_s, LATENCY_S) if delay_s > LATENCY_S else FINE
 
 

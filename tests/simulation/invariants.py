@@ -5,13 +5,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, State
 from orchestrator.core.node_verdicts import LOST_REASON
 from orchestrator.store import Compare, Put, TxnResult, Write, keys
 from proto import codec, kinds, subjects
 from proto.bus import Envelope
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
+from proto.kinds.kind import Kind
 from proto.kinds.node import NODES, Node, allocatable
 from proto.kinds.pod import PODS, Pod, is_ready, is_terminated, requests
 from proto.kinds.replicaset import REPLICASETS
@@ -194,9 +194,9 @@ class Invariants:
         """What the store holds of a kind."""
         return [found for found in self._objects.values() if type(found) is type_]
 
-    def stored(self, kind: kinds.Kind[Any], name: str) -> Any:
+    def stored(self, kind: Kind[Any], name: str, *, namespace: str = "default") -> Any:
         """What the store holds under a name."""
-        return self._objects.get(keys.of(kind, "default", name))
+        return self._objects.get(keys.of(kind, namespace, name))
 
     def problems(self) -> list[str]:
         """What is not as was asked for; empty once it all is."""
@@ -300,6 +300,3 @@ class Invariants:
 def _is_lost(node: Node | None) -> bool:
     ready = condition(node.status.conditions, "Ready") if node is not None else None
     return ready is not None and ready.reason == LOST_REASON
-
-
-__all__ = ["Invariants", "PodKey", "Wanted"]

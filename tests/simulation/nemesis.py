@@ -170,6 +170,11 @@ class Nemesis:
         await self._for(0.5, 12)
         host.cut_off(False)
 
+    async def _set_a_clock(self) -> None:
+        """Forward or back, and it stays wrong."""
+        name = self._rng.choice((*self._cluster.hosts, *self._cluster.planes))
+        self._cluster.clocks[name] = self._rng.randint(-20_000, 20_000)
+
     # -- engines
 
     async def _crash_container(self) -> None:

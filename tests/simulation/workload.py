@@ -54,10 +54,10 @@ class Workload:
         pods = [name for name, found in self._wanted.items() if found.replicas is None]
         choices: list[Callable[[], Coroutine[Any, Any, None]]] = []
         if len(deployments) < DEPLOYMENTS_MAX:
-            choices += [self._create, self._deploy_new] * (1 if deployments else 3)
+            choices += [self._create_new, self._deploy_new] * (1 if deployments else 3)
         if deployments:
             name = self._rng.choice(deployments)
-            choices += [lambda: self._modify(name)] * 4 + [lambda: self._deploy(name)] * 2
+            choices += [lambda: self._change(name)] * 4 + [lambda: self._deploy(name)] * 2
         if len(deployments) > 1:
             choices += [lambda: self._delete(DEPLOYMENTS, name)]
         if len(pods) < BARE_PODS_MAX:
@@ -72,9 +72,27 @@ class Workload:
         """To something else than before, whatever there is."""
         deployments = [name for name, found in self._wanted.items() if found.replicas is not None]
         if deployments:
-            await self._modify(self._rng.choice(deployments))
+            await self._change(self._rng.choice(deployments))
         else:
-            await self._create()
+            await self._create_new()
+
+    # -- for scenes
+
+    async def declare(self, name: str, wanted: Wanted) -> None:
+        """Make it so, whether it is there or not."""
+        if name in self._wanted:
+            await self._modify(name, wanted)
+        else:
+            await self._create(name, wanted)
+
+    async def deploy(self, name: str, wanted: Wanted) -> None:
+        """The same, by message."""
+        await self._publish(name, wanted)
+
+    async def repeat_messages(self) -> None:
+        """All that were ever sent, which must change nothing."""
+        for message in self._messages:
+            await self._repeat(*message)
 
     # -- operations
 
@@ -88,8 +106,10 @@ class Workload:
             if found != other_than:
                 return found
 
-    async def _create(self) -> None:
-        name, wanted = self._new_name("web"), self._draw()
+    async def _create_new(self) -> None:
+        await self._create(self._new_name("web"), self._draw())
+
+    async def _create(self, name: str, wanted: Wanted) -> None:
         await self._until_done(
             f"create {name} {wanted}",
             lambda verbs: verbs.create(DEPLOYMENTS, _deployment(name, wanted)),
@@ -97,9 +117,10 @@ class Workload:
         )
         self._acknowledged(DEPLOYMENTS, name, wanted)
 
-    async def _modify(self, name: str) -> None:
-        wanted = self._draw(self._wanted[name])
+    async def _change(self, name: str) -> None:
+        await self._modify(name, self._draw(self._wanted[name]))
 
+    async def _modify(self, name: str, wanted: Wanted) -> None:
         def change(old: Deployment) -> Deployment:
             spec = _deployment(name, wanted).spec
             template = replace(old.spec.template, spec=spec.template.spec)
@@ -108,6 +129,7 @@ class Workload:
         await self._until_done(
             f"change {name} to {wanted}",
             lambda verbs: verbs.modify(DEPLOYMENTS, "default", name, change),
+            is_done=lambda: self._declared(name) == wanted,
         )
         self._acknowledged(DEPLOYMENTS, name, wanted)
 
@@ -139,6 +161,7 @@ class Workload:
         ask: Callable[[Verbs], Coroutine[Any, Any, object]],
         *,
         repeated: type[Exception] | None = None,
+        is_done: Callable[[], bool] = lambda: False,
     ) -> None:
         """Ask whoever leads, again until it is done. `repeated` says that an earlier try was."""
         may_be_done = False
@@ -152,8 +175,9 @@ class Workload:
                     await plane.process.call(ask(plane.control.verbs))
             except (TimeoutError, Killed, UnknownResult):
                 may_be_done = True
-            except Retryable:
-                pass
+            except Retryable as error:
+                if not may_be_done and is_done():
+                    self._fail(f"{what}: said not to be done, and is: {error!r}")
             except (AlreadyExists, NotFound) as error:
                 if repeated is None or not isinstance(error, repeated):
                     if "namespaces" not in str(error):  # the cluster has just begun
@@ -170,13 +194,17 @@ class Workload:
     def _acknowledged(self, kind: Kind[Any], name: str, wanted: Wanted) -> None:
         """What was acknowledged is in the store then and there."""
         self._wanted[name] = wanted
-        found = self._invariants.stored(kind, name)
-        if found is None:
+        if self._invariants.stored(kind, name) is None:
             self._fail(f"{name} was acknowledged and is not in the store")
-        elif isinstance(found, Deployment):
-            image = found.spec.template.spec.containers[0].image
-            if Wanted(image, found.spec.replicas) != wanted:
-                self._fail(f"{name}: {wanted} was acknowledged, the store holds another")
+        elif kind is DEPLOYMENTS and self._declared(name) != wanted:
+            self._fail(f"{name}: {wanted} was acknowledged, the store holds another")
+
+    def _declared(self, name: str) -> Wanted | None:
+        """What the store says of a deployment."""
+        found = self._invariants.stored(DEPLOYMENTS, name)
+        if found is None:
+            return None
+        return Wanted(found.spec.template.spec.containers[0].image, found.spec.replicas)
 
     def _fail(self, text: str) -> None:
         self._cluster.loop.fail(Violation(text))
@@ -201,7 +229,9 @@ class Workload:
 
     async def _repeat_message(self) -> None:
         """One that was applied long ago: nothing must change."""
-        id, payload = self._rng.choice(self._messages)
+        await self._repeat(*self._rng.choice(self._messages))
+
+    async def _repeat(self, id: str, payload: bytes) -> None:
         outcome = await self._outcome(id, payload)
         if not outcome.is_duplicate:
             self._fail(f"{id} was applied twice: {outcome}")
