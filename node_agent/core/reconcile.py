@@ -160,7 +160,9 @@ class _Planner:
             is_old = container not in attempts[:ATTEMPTS_KEPT] and container.has_ended
             if is_old or container.container not in names:
                 cause = "superseded" if is_old else "not in the pod"
-                self.actions.append(RemoveContainer(key, container.container, container.id, cause))
+                runs = container.state is State.RUNNING
+                end = KillContainer if runs else RemoveContainer
+                self.actions.append(end(key, container.container, container.id, cause))
 
     def _renew_sandbox(
         self, key: PodKey, pod: AssignedPod, view: PodView, sandbox: Sandbox | None
