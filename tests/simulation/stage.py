@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from orchestrator.store import keys
 from tests.simulation.cluster import Cluster, Shape
 from tests.simulation.environment import ENVIRONMENT_TYPES
 from tests.simulation.invariants import Invariants
@@ -72,6 +73,10 @@ class Stage:
     async def _started(self, script: Coroutine[Any, Any, None]) -> None:
         self.cluster.start()
         await script
+
+    def stored_keys(self) -> list[str]:
+        """All that the store holds, by key."""
+        return [item.key for item in self.cluster.server.list(keys.ROOT).items]
 
     async def within(self, limit_s: float, step: Coroutine[Any, Any, None], what: str) -> None:
         """Do it in time."""

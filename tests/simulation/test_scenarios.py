@@ -9,14 +9,16 @@ from node_agent.core.observed import Container, State
 from orchestrator.store.memory import Fate
 from proto.errors import Retryable
 from proto.kinds.deployment import DEPLOYMENTS
+from proto.kinds.namespace import NAMESPACES, Namespace
 from proto.kinds.node import NODES
-from proto.kinds.pod import Pod, is_ready
-from proto.meta import condition
+from proto.kinds.pod import Pod, is_active, is_ready
+from proto.meta import ObjectMeta, condition
 from tests.simulation.cluster import Plane, Shape
 from tests.simulation.environment import Host
 from tests.simulation.invariants import Wanted
 from tests.simulation.loop import Violation
 from tests.simulation.stage import Stage
+from tests.simulation.workload import deployment
 
 Script = Callable[[Stage], Awaitable[None]]
 
@@ -315,6 +317,50 @@ def test_a_follower_whose_watch_broke_over_a_compaction_knows_everything_again()
         stage.cluster.server.compact(stage.cluster.server.revision)
         stage.cluster.weather.store_cuts = set()
         await stage.settle()
+
+    play(script, orchestrators=2)
+
+
+def test_a_rollout_never_has_fewer_ready_pods_than_asked_for_nor_more_than_one_extra():
+    async def script(stage: Stage) -> None:
+        counts: list[tuple[int, int]] = []
+
+        async def count() -> None:
+            while True:
+                pods = [p for p in stage.invariants.all(Pod) if is_active(p)]
+                counts.append((sum(map(is_ready, pods)), len(pods)))
+                await asyncio.sleep(0.005)
+
+        async with asyncio.TaskGroup() as tasks:
+            counting = tasks.create_task(count())
+            await stage.workload.declare("web", Wanted("web:2", 3))
+            await stage.settle()
+            counting.cancel()
+        assert min(ready for ready, _ in counts) == 3
+        assert max(active for _, active in counts) == 4
+
+    play(script)
+
+
+def test_a_namespace_goes_with_all_that_is_in_it_though_the_leader_dies_on_the_way():
+    async def script(stage: Stage) -> None:
+        old = leader(stage)
+        assert old.process is not None
+        assert old.control is not None
+        verbs = old.control.verbs
+        await old.process.call(
+            verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="room")))
+        )
+        inside = deployment("inside", Wanted("web:1", 2), namespace="room")
+        await old.process.call(verbs.create(DEPLOYMENTS, inside))
+        await stage.until(lambda: len(stage.invariants.all(Pod)) == 5, 5.0, "there")
+        await old.process.call(verbs.delete(NAMESPACES, "", "room"))
+        await asyncio.sleep(0.05)
+        stage.cluster.kill(old)
+        await asyncio.sleep(1)
+        stage.cluster.start_plane(old)
+        await stage.settle()
+        assert not [key for key in stage.stored_keys() if "/room" in key]
 
     play(script, orchestrators=2)
 

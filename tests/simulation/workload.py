@@ -112,7 +112,7 @@ class Workload:
     async def _create(self, name: str, wanted: Wanted) -> None:
         await self._until_done(
             f"create {name} {wanted}",
-            lambda verbs: verbs.create(DEPLOYMENTS, _deployment(name, wanted)),
+            lambda verbs: verbs.create(DEPLOYMENTS, deployment(name, wanted)),
             repeated=AlreadyExists,
         )
         self._acknowledged(DEPLOYMENTS, name, wanted)
@@ -122,7 +122,7 @@ class Workload:
 
     async def _modify(self, name: str, wanted: Wanted) -> None:
         def change(old: Deployment) -> Deployment:
-            spec = _deployment(name, wanted).spec
+            spec = deployment(name, wanted).spec
             template = replace(old.spec.template, spec=spec.template.spec)
             return replace(old, spec=replace(old.spec, replicas=wanted.replicas, template=template))
 
@@ -262,10 +262,11 @@ def _pod_spec(image: str) -> PodSpec:
     return PodSpec(containers=(container,), termination_grace_period_seconds=2)
 
 
-def _deployment(name: str, wanted: Wanted) -> Deployment:
+def deployment(name: str, wanted: Wanted, *, namespace: str = "") -> Deployment:
+    """As a user would write it."""
     labels = {"app": name}
     return Deployment(
-        metadata=ObjectMeta(name=name),
+        metadata=ObjectMeta(name=name, namespace=namespace),
         spec=DeploymentSpec(
             replicas=wanted.replicas,
             selector=LabelSelector(match_labels=labels),
