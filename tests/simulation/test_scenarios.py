@@ -237,6 +237,23 @@ def test_a_deploy_message_whose_leader_dies_between_commit_and_answer_is_applied
     play(script, orchestrators=2)
 
 
+def test_a_deploy_message_published_once_is_applied_though_its_leader_dies_over_it():
+    async def script(stage: Stage) -> None:
+        old = leader(stage)
+        stage.cluster.weather.store_delay_s = 2.0
+        wanted = Wanted("web:2", 2)
+        stage.workload.publish_once("web", wanted)
+        await asyncio.sleep(0.01)
+        stage.cluster.kill(old)
+        stage.cluster.weather.store_delay_s = 0.0
+        stage.cluster.start_plane(old)
+        await stage.until(lambda: stage.workload.declared("web") == wanted, 20.0, "applied")
+        stage.invariants.wanted["web"] = wanted
+        await stage.settle()
+
+    play(script, orchestrators=2)
+
+
 def test_a_container_that_crashes_again_restarts_when_its_back_off_is_over():
     async def script(stage: Stage) -> None:
         host = a_host_with_work(stage)

@@ -89,6 +89,11 @@ class Workload:
         """The same, by message."""
         await self._publish(name, wanted)
 
+    def publish_once(self, name: str, wanted: Wanted) -> None:
+        """Leave a message, and neither wait nor ask again."""
+        payload = codec.encode(_manifest(name, wanted))
+        self._cluster.network.carry("client", Envelope(subjects.deploy("default"), payload))
+
     async def repeat_messages(self) -> None:
         """All that were ever sent, which must change nothing."""
         for message in self._messages:
@@ -129,7 +134,7 @@ class Workload:
         await self._until_done(
             f"change {name} to {wanted}",
             lambda verbs: verbs.modify(DEPLOYMENTS, "default", name, change),
-            is_done=lambda: self._declared(name) == wanted,
+            is_done=lambda: self.declared(name) == wanted,
         )
         self._acknowledged(DEPLOYMENTS, name, wanted)
 
@@ -196,10 +201,10 @@ class Workload:
         self._wanted[name] = wanted
         if self._invariants.stored(kind, name) is None:
             self._fail(f"{name} was acknowledged and is not in the store")
-        elif kind is DEPLOYMENTS and self._declared(name) != wanted:
+        elif kind is DEPLOYMENTS and self.declared(name) != wanted:
             self._fail(f"{name}: {wanted} was acknowledged, the store holds another")
 
-    def _declared(self, name: str) -> Wanted | None:
+    def declared(self, name: str) -> Wanted | None:
         """What the store says of a deployment."""
         found = self._invariants.stored(DEPLOYMENTS, name)
         if found is None:
