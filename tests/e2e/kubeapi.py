@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Any
 
@@ -80,6 +81,18 @@ class KubeApi:
         """A JSON merge patch."""
         made: Object = self.call("PATCH", path, patch, "application/merge-patch+json")
         return made
+
+    def watch(self, path: str, *, silence_s: float) -> Iterator[Object]:
+        """Objects as they are made and change, from the present ones on.
+
+        Raises:
+            TimeoutError: Nothing changed for so long.
+        """
+        separator = "&" if "?" in path else "?"
+        url = f"{self.server}{path}{separator}watch=1"
+        with urllib.request.urlopen(url, timeout=silence_s) as stream:
+            for line in stream:
+                yield json.loads(line)["object"]
 
     def call(
         self, verb: str, path: str, body: Object | None = None, type_: str = "application/json"
