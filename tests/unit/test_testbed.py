@@ -35,5 +35,5 @@ def test_waiting_in_vain_tells_for_what_and_what_was_there_instead() -> None:
 
 def test_what_should_last_fails_when_it_ends() -> None:
     seen = iter((True, True, False))
-    with pytest.raises(AssertionError, match="no longer so after .* s: the pods are the same"):
+    with pytest.raises(AssertionError, match=r"no longer so after .* s: the pods are the same"):
         throughout(lambda: next(seen), for_s=5, what="the pods are the same")
