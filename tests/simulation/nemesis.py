@@ -12,6 +12,10 @@ CRASHES_MAX = 2
 """Of one pod's containers: more would be waited for by their back-off longer than a run lasts."""
 
 
+STRIKE = 4
+"""Faults at once around a run's last change: nothing that follows will repair what it breaks."""
+
+
 class Nemesis:
     """See the module.
 
@@ -26,16 +30,24 @@ class Nemesis:
         self._rng = rng
         self._kinds = kinds
         self._crashes: dict[str, int] = {}
+        self._tasks: asyncio.TaskGroup
         self.done: list[str] = []
 
     async def rage(self) -> None:
         """Fault after fault, several at a time, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
+        async with asyncio.TaskGroup() as self._tasks:
             while True:
                 await asyncio.sleep(self._rng.uniform(0.1, 3.0))
-                kind = self._rng.choice(self._kinds)
-                self.done.append(f"{self._cluster.loop.time():.3f} {kind}")
-                tasks.create_task(FAULTS[kind](self))
+                self._begin(self._rng.choice(self._kinds))
+
+    def strike(self) -> None:
+        """Some of them right now."""
+        for kind in self._rng.sample(self._kinds, min(len(self._kinds), STRIKE)):
+            self._begin(kind)
+
+    def _begin(self, kind: str) -> None:
+        self.done.append(f"{self._cluster.loop.time():.3f} {kind}")
+        self._tasks.create_task(FAULTS[kind](self))
 
     def heal(self) -> None:
         """Everything works again."""

@@ -83,6 +83,7 @@ async def _script(stage: Stage, nemesis: Nemesis, rng: random.Random) -> None:
         for _ in range(rng.randint(*STEPS)):
             await stage.within(SETTLE_S, stage.workload.step(), "no change was acknowledged")
             await asyncio.sleep(rng.uniform(*PAUSES_S))
+        nemesis.strike()
         await stage.within(SETTLE_S, stage.workload.last_change(), "no change was acknowledged")
         await asyncio.sleep(rng.uniform(0.0, 3.0))
         raging.cancel()
