@@ -10,6 +10,9 @@ import structlog
 def configure(form: str, level: str) -> None:
     """Set up structlog for the process.
 
+    Tracebacks come without the frames' variables: printing the world takes seconds, in which no
+    lease is renewed, and manifests may hold secrets.
+
     Args:
         form: ``console`` or ``json``.
         level: ``debug``, ``info``, ``warning`` or ``error``.
@@ -20,7 +23,9 @@ def configure(form: str, level: str) -> None:
         structlog.configure(
             processors=[
                 *shared,
-                structlog.processors.dict_tracebacks,
+                structlog.processors.ExceptionRenderer(
+                    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+                ),
                 structlog.processors.JSONRenderer(serializer=_to_json),
             ],
             wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
@@ -29,7 +34,12 @@ def configure(form: str, level: str) -> None:
         )
         return
     structlog.configure(
-        processors=[*shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+        processors=[
+            *shared,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            ),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(_number(level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
