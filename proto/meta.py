@@ -12,6 +12,11 @@ from typing import Annotated, Any, ClassVar
 from msgspec import Meta, Struct
 from msgspec.structs import replace
 
+Time = Annotated[
+    str, Meta(extra={"is_time": True}, extra_json_schema={"type": "string", "format": "date-time"})
+]
+"""RFC 3339 text; empty where Kubernetes has null. Checked where manifests come in."""
+
 
 class Model(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """Base of everything in a manifest.
@@ -54,8 +59,8 @@ class ObjectMeta(Model, frozen=True, kw_only=True):
     uid: str = ""
     resource_version: str = ""
     generation: int = 0
-    creation_timestamp: str = ""
-    deletion_timestamp: str = ""
+    creation_timestamp: Time = ""
+    deletion_timestamp: Time = ""
     deletion_grace_period_seconds: int | None = None
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
@@ -91,10 +96,10 @@ class Condition(Model, frozen=True, kw_only=True):
     status: str
     reason: str = ""
     message: str = ""
-    last_transition_time: str = ""
-    last_update_time: str = ""
-    last_heartbeat_time: str = ""
-    last_probe_time: str = ""
+    last_transition_time: Time = ""
+    last_update_time: Time = ""
+    last_heartbeat_time: Time = ""
+    last_probe_time: Time = ""
     observed_generation: int = 0
 
 

@@ -13,7 +13,7 @@ import msgspec
 from orchestrator.core.schema import Shape, shape_of
 from proto.errors import BadRequest, FieldError, Invalid
 from proto.kinds.kind import Kind
-from proto.meta import Resource
+from proto.meta import Resource, parse_time_ms
 
 R = TypeVar("R", bound=Resource)
 
@@ -28,6 +28,7 @@ class Findings:
         self.unknown: list[str] = []
         self.refused: list[str] = []
         self.ignored: list[str] = []
+        self.mistyped: list[tuple[str, str]] = []  # path, and what is wrong
 
     @property
     def warnings(self) -> list[str]:
@@ -54,6 +55,8 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
             )
     findings = Findings()
     cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
+    if findings.mistyped:
+        raise _mistyped(kind, *findings.mistyped[0])
     metadata = cleaned.get("metadata", {})
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     if findings.refused:
@@ -76,10 +79,13 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
     except msgspec.ValidationError as error:
         said, _, at = str(error).partition(" - at `$")
         where = at.rstrip("`").lstrip(".") or "the manifest"
-        raise BadRequest(
-            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
-            f"{where}: {said}"
-        ) from error
+        raise _mistyped(kind, where, said) from error
+
+
+def _mistyped(kind: Kind[Any], path: str, why: str) -> BadRequest:
+    return BadRequest(
+        f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: {path}: {why}'
+    )
 
 
 def _clean(value: Any, shape: Shape, path: str, findings: Findings, depth: int) -> Any:
@@ -101,6 +107,9 @@ def _clean(value: Any, shape: Shape, path: str, findings: Findings, depth: int) 
             _clean(item, items, f"{path}[{index}]", findings, depth + 1)
             for index, item in enumerate(value)
         ]
+    if shape.is_time and value and isinstance(value, str) and not _is_time(value):
+        said = f'parsing time "{value[:40]}" as "2006-01-02T15:04:05Z07:00": cannot parse it'
+        findings.mistyped.append((path, said))
     return value
 
 
@@ -123,6 +132,14 @@ def _clean_object(
         else:
             findings.unknown.append(at)
     return found
+
+
+def _is_time(text: str) -> bool:
+    try:
+        parse_time_ms(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _type_name(value: object) -> str:

@@ -20,6 +20,7 @@ class Shape(Struct, frozen=True):
             list that is replaced as a whole.
         is_set: Whether a list of plain values is merged, each value once, instead of replaced.
         retain_keys: Whether a strategic merge may name the only fields to keep.
+        is_time: Whether a text is a time.
     """
 
     fields: Mapping[str, "Shape"] | None = None
@@ -29,6 +30,7 @@ class Shape(Struct, frozen=True):
     merge_key: str = ""
     is_set: bool = False
     retain_keys: bool = False
+    is_time: bool = False
 
     def field(self, name: str) -> "Shape":
         """The shape of a field; of anything at all when the field is not known."""
@@ -78,4 +80,4 @@ def _shape(info: Any, extra: Mapping[str, Any] | None = None) -> Shape:
             known = [t for t in info.types if not isinstance(t, inspect.NoneType)]
             return _shape(known[0], extra) if len(known) == 1 else ANYTHING
         case _:
-            return ANYTHING
+            return Shape(is_time=True) if extra.get("is_time") else ANYTHING

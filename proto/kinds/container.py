@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from proto import quantity
 from proto.errors import FieldError
 from proto.kinds import validation
-from proto.meta import Model
+from proto.meta import Model, Time
 from proto.quantity import Quantity
 
 
@@ -95,7 +95,7 @@ class Container(Model, frozen=True, kw_only=True):
 class ContainerStateRunning(Model, frozen=True, kw_only=True):
     """Running since."""
 
-    started_at: str = ""
+    started_at: Time = ""
 
 
 class ContainerStateWaiting(Model, frozen=True, kw_only=True):
@@ -115,8 +115,8 @@ class ContainerStateTerminated(Model, frozen=True, kw_only=True, omit_defaults=F
     exit_code: int
     reason: str = ""
     message: str = ""
-    started_at: str | None = None
-    finished_at: str | None = None
+    started_at: Time | None = None
+    finished_at: Time | None = None
     container_id: str = field(default="", name="containerID")
 
 

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from proto.kinds.kind import Column, Kind, format_age
-from proto.meta import Model, Resource, parse_time_ms
+from proto.meta import Model, Resource, Time, parse_time_ms
 
 
 class ObjectReference(Model, frozen=True, kw_only=True):
@@ -39,9 +39,9 @@ class Event(Resource, frozen=True, kw_only=True):
     reason: str = ""
     message: str = ""
     source: EventSource = EventSource()
-    first_timestamp: str = ""
-    last_timestamp: str = ""
-    event_time: str = ""
+    first_timestamp: Time = ""
+    last_timestamp: Time = ""
+    event_time: Time = ""
     count: int = 0
     type: str = ""
     reporting_component: str = ""

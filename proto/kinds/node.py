@@ -10,7 +10,7 @@ from proto.errors import FieldError
 from proto.kinds import validation
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
-from proto.meta import Condition, Model, Resource, condition
+from proto.meta import Condition, Model, Resource, Time, condition
 from proto.quantity import Quantity
 
 HOSTNAME_LABEL = "kubernetes.io/hostname"
@@ -26,7 +26,7 @@ class Taint(Model, frozen=True, kw_only=True):
     key: str
     effect: str
     value: str = ""
-    time_added: str = ""
+    time_added: Time = ""
 
 
 class NodeSpec(Model, frozen=True, kw_only=True):

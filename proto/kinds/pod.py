@@ -10,7 +10,7 @@ from proto.errors import FieldError
 from proto.kinds import validation
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.kind import Column, Kind, format_age
-from proto.meta import Condition, Model, ObjectMeta, Resource, is_true, parse_time_ms
+from proto.meta import Condition, Model, ObjectMeta, Resource, Time, is_true, parse_time_ms
 
 
 class Toleration(Model, frozen=True, kw_only=True):
@@ -99,7 +99,7 @@ class PodStatus(Model, frozen=True, kw_only=True):
     pod_ips: Annotated[tuple[PodIP, ...], Meta(extra={"merge_key": "ip"})] = field(
         default=(), name="podIPs"
     )
-    start_time: str = ""
+    start_time: Time = ""
     container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
 

@@ -100,3 +100,18 @@ def test_hostile_nesting_ends_in_a_refusal():
         deep = {"labels": deep}
     with pytest.raises(BadRequest):
         parse(DEPLOYMENTS, {"metadata": {"labels": deep}})
+
+
+@pytest.mark.parametrize("text", ["garbage", "2026-02-30T00:00:00Z", "2026-01-01T00:00:00"])
+def test_a_time_that_is_none_is_refused_where_it_stands(text):
+    conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": text}]
+    with pytest.raises(BadRequest) as caught:
+        parse(PODS, manifest() | {"status": {"conditions": conditions}})
+    assert f'status.conditions[0].lastTransitionTime: parsing time "{text}"' in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "", "2026-02-28T00:00:00Z", "2026-02-28T01:00:00.5+02:00"])
+def test_a_time_may_be_empty_or_in_any_zone(text):
+    metadata = {"name": "a", "creationTimestamp": text}
+    found, _ = parse(PODS, manifest() | {"metadata": metadata})
+    assert found.metadata.creation_timestamp == (text or "")
