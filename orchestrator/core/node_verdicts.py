@@ -46,6 +46,8 @@ _READY_CONDITION = {
 }
 """State to status, reason and message of the Ready condition."""
 
+_LOSS = Taint(key=UNREACHABLE_TAINT, effect="NoExecute")
+
 _TAINTS = {
     State.READY: (),
     State.SILENT: ((UNREACHABLE_TAINT, "NoSchedule"),),
@@ -171,7 +173,7 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
     for pod in sorted(pods, key=lambda pod: (pod.metadata.namespace, pod.metadata.name)):
         if is_terminated(pod):
             continue
-        until_ms = tolerated_until_ms(pod.spec.tolerations, since_ms)
+        until_ms = tolerated_until_ms(pod.spec.tolerations, _LOSS, since_ms)
         is_leaving = bool(pod.metadata.deletion_timestamp)
         has_owner = pod.metadata.controller is not None
         if is_leaving or (has_owner and until_ms is not None and until_ms <= now_ms):
@@ -183,13 +185,15 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
     return Plan(tuple(decisions), wake_at_ms)
 
 
-def tolerated_until_ms(tolerations: Iterable[Toleration], since_ms: int) -> int | None:
-    """How long a pod puts up with its node's loss; None: for ever.
+def tolerated_until_ms(
+    tolerations: Iterable[Toleration], taint: Taint, since_ms: int
+) -> int | None:
+    """How long a pod puts up with a taint of its node; None: for ever.
 
     Of several tolerations with seconds the shortest counts. Source: getMinTolerationTime.
     """
     fitting = [
-        found for found in tolerations if tolerates((found,), UNREACHABLE_TAINT, "", "NoExecute")
+        found for found in tolerations if tolerates((found,), taint.key, taint.value, taint.effect)
     ]
     limits = [found.toleration_seconds for found in fitting if found.toleration_seconds is not None]
     if limits:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
-from orchestrator.core import deployment, garbage, namespaces, replicaset
+from orchestrator.core import deployment, evictions, garbage, namespaces, replicaset
 from orchestrator.core.decisions import Decision, Plan
 from orchestrator.runtime.reconcile import Reconciler
 from orchestrator.world import Change, Entry, World
@@ -48,8 +48,8 @@ class Controllers:
         self._garbage: Reconciler[tuple[str, str, str]] = Reconciler(
             "garbage", self._collect, perform, clock
         )
-        self._stranded: Reconciler[tuple[str]] = Reconciler(
-            "stranded", self._strand, perform, clock
+        self._evictions: Reconciler[tuple[str]] = Reconciler(
+            "eviction", self._evict, perform, clock
         )
         world.listen(self._heard)
 
@@ -65,7 +65,7 @@ class Controllers:
             tasks.create_task(self._replicasets.run())
             tasks.create_task(self._namespaces.run())
             tasks.create_task(self._garbage.run())
-            tasks.create_task(self._stranded.run())
+            tasks.create_task(self._evictions.run())
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -99,7 +99,7 @@ class Controllers:
         if entry.kind is NAMESPACES:
             self._namespaces.ring((entry.name,))
         elif entry.kind is NODES:
-            self._stranded.ring((entry.name,))
+            self._evictions.ring((entry.name,))
         elif entry.kind is DEPLOYMENTS:
             self._deployments.ring(name)
         elif entry.kind is REPLICASETS:
@@ -108,7 +108,7 @@ class Controllers:
         elif entry.kind is PODS:
             self._ring_owner(entry)
             if entry.object.spec.node_name:
-                self._stranded.ring((entry.object.spec.node_name,))
+                self._evictions.ring((entry.object.spec.node_name,))
 
     def _ring_owner(self, entry: Entry) -> None:
         """The controller of an object; of an orphan, every controller that might adopt it."""
@@ -186,8 +186,10 @@ class Controllers:
         dependents = [(entry.kind, entry.object) for entry in self._world.dependents(meta.uid)]
         return garbage.plan(kind, found, owners, dependents)
 
-    def _strand(self, key: tuple[str], _now_ms: int) -> Plan:
-        (node,) = key
-        if self._world.entry(NODES, "", node) is not None:
-            return Plan()
-        return garbage.pods_without_node(self._world.pods_on(node), ())
+    def _evict(self, key: tuple[str], now_ms: int) -> Plan:
+        (name,) = key
+        node = self._world.get(NODES, "", name)
+        pods = self._world.pods_on(name)
+        if node is None:
+            return garbage.pods_without_node(pods, ())
+        return evictions.plan(node, pods, now_ms)
