@@ -74,8 +74,10 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
         return jsonpatch.apply_patch(document, [operation], in_place=True)
     except jsonpatch.InvalidJsonPatch as error:
         raise BadRequest(f"not a JSON patch: {error}") from error
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise _inapplicable(operation, "the value is another one") from error
     except (jsonpatch.JsonPatchException, JsonPointerException) as error:
-        raise _inapplicable(operation, str(error)) from error
+        raise _inapplicable(operation, "the object has no such path") from error
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         # The library assumes that what a pointer passes through is a list or an object.
         raise _inapplicable(operation, "its path does not fit the object") from error

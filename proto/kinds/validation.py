@@ -6,7 +6,7 @@ Source of the rules and texts: apimachinery, pkg/util/validation and pkg/api/val
 import re
 from collections.abc import Iterable, Mapping
 
-from proto import quantity
+from proto import codec, quantity
 from proto.errors import FieldError
 from proto.meta import LabelSelector, ObjectMeta
 
@@ -74,7 +74,8 @@ def forbidden(path: str, detail: str) -> FieldError:
 
 
 def _quoted(value: object) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    """As JSON, but text as it is: Kubernetes does not escape it."""
+    return f'"{value}"' if isinstance(value, str) else codec.encode(value).decode()
 
 
 def label(path: str, value: str) -> list[FieldError]:

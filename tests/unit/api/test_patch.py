@@ -104,6 +104,17 @@ def test_an_operation_that_does_not_fit_is_invalid(operation):
         patch.json_patch({"a": 1, "l": [1]}, [operation])
 
 
+def test_what_does_not_fit_is_said_without_the_whole_document():
+    document = {"spec": {"replicas": 8, "much": "x" * 1000}}
+    for operation, said in (
+        ({"op": "test", "path": "/spec/replicas", "value": 1}, "the value is another one"),
+        ({"op": "replace", "path": "/spec/none/x", "value": 1}, "the object has no such path"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            patch.json_patch(document, [operation])
+        assert str(caught.value).endswith(f"cannot be applied: {said}")
+
+
 @pytest.mark.parametrize("body", [{}, "x", [1], [{"path": "/a"}], [{"op": "fly", "path": "/a"}]])
 def test_what_is_no_json_patch_is_a_bad_request(body):
     with pytest.raises(BadRequest):

@@ -115,7 +115,11 @@ def test_a_wrong_container_is_told_which_field_is_wrong(text: str, said: str):
     ("before", "after", "said"),
     [
         ("replicas: 3", "replicas: -3", "spec.replicas: Invalid value: -3"),
-        ("labels: {app: web}", "labels: {app: other}", "`selector` does not match template"),
+        (
+            "labels: {app: web}",
+            "labels: {app: other}",
+            'Invalid value: {"app":"other"}: `selector` does not match template',
+        ),
         ("  selector: {matchLabels: {app: web}}\n", "", "spec.selector: Required value"),
         ("replicas: 3", "strategy: {type: Blue}", "spec.strategy.type: Unsupported value"),
         (
