@@ -20,7 +20,7 @@ SETTLE_S = 120.0
 """After the last fault: back-offs of up to a minute, redeliveries, and then some."""
 
 QUIET_S = 6.0
-"""At rest for so long, nothing may be written any more."""
+"""At rest for so long, nothing may be written any more. Longer than a message can be late."""
 
 
 class Stage:
@@ -103,8 +103,8 @@ class Stage:
             await asyncio.sleep(0.5)
 
     async def stay(self) -> None:
-        """Settled is settled: once the last events are told, nobody writes anything more."""
-        await asyncio.sleep(QUIET_S / 2)
+        """Settled is settled: once the latest message has come, nobody writes anything more."""
+        await asyncio.sleep(QUIET_S)
         commits = self.invariants.commits
         await asyncio.sleep(QUIET_S)
         if self.invariants.commits != commits:

@@ -24,11 +24,17 @@ Script = Callable[[Stage], Awaitable[None]]
 
 
 def play(
-    script: Script, *, nodes: int = 3, orchestrators: int = 1, is_silence_loss: bool = False
+    script: Script,
+    *,
+    nodes: int = 3,
+    orchestrators: int = 1,
+    is_silence_loss: bool = False,
+    forgets_disks: bool = False,
 ) -> None:
     """The scene, on a cluster that has come to rest with one deployment of three."""
     shape = Shape(nodes=nodes, orchestrators=orchestrators, is_silence_loss=is_silence_loss)
     stage = Stage(0, shape)
+    stage.invariants.may_go_back = forgets_disks
 
     async def whole() -> None:
         await stage.workload.declare("web", Wanted("web:1", 3))
@@ -169,6 +175,36 @@ def test_another_orchestrator_leads_soon_after_the_leader_crashed_and_moves_noth
         assert stage.invariants.starts == starts
 
     play(script, orchestrators=2, is_silence_loss=is_silence_loss)
+
+
+def test_a_new_leader_gives_the_only_node_time_to_be_heard():
+    async def script(stage: Stage) -> None:
+        starts, plane = stage.invariants.starts, leader(stage)
+        stage.cluster.kill(plane)
+        await asyncio.sleep(5)
+        stage.cluster.start_plane(plane)
+        await stage.settle()
+        await stage.stay()
+        assert stage.invariants.starts == starts
+
+    play(script, nodes=1, is_silence_loss=True)
+
+
+def test_an_agent_that_was_never_told_what_to_run_leaves_alone_what_it_finds():
+    async def script(stage: Stage) -> None:
+        starts, host, plane = stage.invariants.starts, a_host_with_work(stage), leader(stage)
+        seat = stage.cluster.seats[host.name]
+        stage.cluster.kill(plane)
+        stage.cluster.kill(seat)
+        host.disk.content = None
+        stage.cluster.start_agent(seat)
+        await asyncio.sleep(60)
+        stage.cluster.start_plane(plane)
+        await stage.settle()
+        assert stage.invariants.starts == starts
+
+    # What it followed went with its disk, so the promise that this never goes back is off.
+    play(script, forgets_disks=True)
 
 
 def test_a_leader_that_was_frozen_past_its_lease_writes_nothing():
