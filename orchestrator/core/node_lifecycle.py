@@ -30,10 +30,10 @@ class Timing(Struct, frozen=True):
     """How long to wait for what, milliseconds; fits one heartbeat every 250.
 
     Attributes:
-        suspect_ms: Silence that counts towards a hold: two beats missed. It must be at least one
-            beat shorter than `lost_ms`, or an outage that all nodes feel within one beat would
-            cost the first its pods before the others are missed.
-        silent_ms: Silence that makes a node NotReady and asks its peers: three beats missed.
+        suspect_ms: Silence that counts towards a hold and has peers asked: two beats missed. It
+            must be at least one beat shorter than `silent_ms`, or an outage that all nodes feel
+            within one beat would cost the first its pods before the others are missed.
+        silent_ms: Silence that makes a node NotReady, and lost if peers say so: three beats missed.
         lost_ms: Silence that loses a node for which nobody can be asked.
         probe_ms: How long peers have to answer. A host that is there answers in a few.
         reprobe_ms: Before a host that answered, or that nobody spoke for, is asked after again.
@@ -185,8 +185,11 @@ def _verdict(node: Observation, memory: Memory, now_ms: int, timing: Timing) -> 
     if node.last_beat_ms is None and silence < timing.first_beat_ms:
         return Verdict(node.name, State.UNHEARD)
     if silence < timing.silent_ms:
-        is_trusted = node.last_beat_ms is not None and node.last_beat_ms >= memory.grace_from_ms
-        return _of_speaking(node) if is_trusted else Verdict(node.name, State.UNHEARD)
+        if node.last_beat_ms is None or node.last_beat_ms < memory.grace_from_ms:
+            return Verdict(node.name, State.UNHEARD)
+        is_suspect = silence >= timing.suspect_ms and not memory.is_holding
+        must_probe = is_suspect and node.probe_address != "" and node.probe is None
+        return replace(_of_speaking(node), must_probe=must_probe)
     quiet = State.LEAVING if node.is_leaving else State.SILENT
     if memory.is_holding:
         return Verdict(node.name, quiet)

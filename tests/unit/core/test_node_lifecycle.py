@@ -39,6 +39,18 @@ def test_a_node_is_silent_after_three_missed_beats_and_its_peers_are_asked():
     assert (found.state, found.must_probe) == (State.SILENT, True)
 
 
+def test_peers_are_asked_before_a_node_is_called_silent_so_that_the_answer_is_there_by_then():
+    suspect = seen(ago=STANDARD.suspect_ms)
+    found = verdict(suspect)
+    assert (found.state, found.must_probe) == (State.READY, True)
+    assert not verdict(seen(ago=STANDARD.suspect_ms - 1)).must_probe
+    asked = replace(suspect, probe=Probe(START + 60_000, peers=3))
+    assert not verdict(asked).must_probe
+    assert not verdict(replace(suspect, probe_address="")).must_probe
+    told = seen(ago=STANDARD.silent_ms - 1, probe=Probe(START + 59_700, peers=1, unreachable=1))
+    assert verdict(told).state is State.READY, "three beats must be missed, whatever peers say"
+
+
 def test_not_ready_comes_within_a_second_and_loss_within_one_and_a_half():
     assert STANDARD.silent_ms + BEAT_MS <= 1000
     assert STANDARD.silent_ms + STANDARD.probe_ms + BEAT_MS <= 1500
