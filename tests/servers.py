@@ -116,7 +116,8 @@ async def etcd(*args: str) -> AsyncIterator[Server]:
         argv = [binary("etcd"), "--name=test", f"--data-dir={directory}/data"]
         argv += [f"--listen-client-urls={url}", f"--advertise-client-urls={url}"]
         argv += [f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"]
-        argv += [f"--initial-cluster=test={peer}", "--unsafe-no-fsync", "--log-level=warn", *args]
+        argv += [f"--initial-cluster=test={peer}", "--unsafe-no-fsync", "--log-level=warn"]
+        argv += ["--backend-batch-interval=1h", *args]  # why: see orchestrator.cli.servers
         health = b"GET /health HTTP/1.0\r\n\r\n"
         async with _running(
             Server(argv, url, directory, greeting=health, answer=b" 200 ")
