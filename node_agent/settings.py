@@ -4,6 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from proto.settings import NATS_URLS, one_of
+
+_AMOUNT = Meta(pattern=r"^([0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?)?$")
+_NAME = Meta(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
+"""As Kubernetes wants a node's name; empty for the default."""
+
 
 def _doc(text: str) -> Meta:
     return Meta(description=text)
@@ -12,11 +18,13 @@ def _doc(text: str) -> Meta:
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All settings of a node agent. Flags win over the environment, that over the file."""
 
-    node_name: Annotated[str, _doc("name of this node (default: the host's name)")] = ""
+    node_name: Annotated[str, _NAME, _doc("name of this node (default: the host's name)")] = ""
     cluster: Annotated[
         str, _doc("tells apart clusters that share a Docker engine and have nodes of one name")
     ] = ""
-    nats: Annotated[str, _doc("URL of NATS; several separated by commas")] = "nats://127.0.0.1:4222"
+    nats: Annotated[str, NATS_URLS, _doc("URL of NATS; several separated by commas")] = (
+        "nats://127.0.0.1:4222"
+    )
     docker: Annotated[str, _doc("URL of the Docker engine")] = "unix:///var/run/docker.sock"
     state_dir: Annotated[str, _doc("where the last assignment is kept")] = (
         "/var/lib/longshore-agent"
@@ -39,12 +47,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sandbox_pool: Annotated[int, Meta(ge=0), _doc("pod sandboxes kept ready")] = 10
     engine_concurrency: Annotated[int, Meta(ge=1), _doc("Docker operations at once")] = 6
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
-    cpu: Annotated[str, _doc("CPU capacity as a quantity (default: all of the host's)")] = ""
-    memory: Annotated[str, _doc("memory capacity as a quantity (default: all of the host's)")] = ""
+    cpu: Annotated[
+        str, _AMOUNT, _doc("CPU capacity as a quantity (default: all of the host's)")
+    ] = ""
+    memory: Annotated[
+        str, _AMOUNT, _doc("memory capacity as a quantity (default: all of the host's)")
+    ] = ""
     labels: Annotated[dict[str, str], _doc("labels of this node, key=value")] = {}
-    log_format: Annotated[str, Meta(pattern="^(console|json)$"), _doc("console or json")] = (
-        "console"
-    )
+    log_format: Annotated[str, one_of("console", "json"), _doc("console or json")] = "console"
     log_level: Annotated[
-        str, Meta(pattern="^(debug|info|warning|error)$"), _doc("debug, info, warning or error")
+        str, one_of("debug", "info", "warning", "error"), _doc("debug, info, warning or error")
     ] = "info"

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -61,6 +62,20 @@ def load(
         parser.error(f"{path}: {error}")
     except ValueError as error:  # msgspec's name the setting: "… - at `$.port`"
         parser.error(f"{error}; see --help (flags win over {prefix}… variables, those over a file)")
+
+
+def one_of(*words: str) -> Meta:
+    """The setting is one of these."""
+    return Meta(pattern=f"^({'|'.join(words)})$")
+
+
+def urls(schemes: str) -> Meta:
+    """The setting is URLs of servers, separated by commas; schemes as ``http|https``."""
+    one = rf"(({schemes})://)?([^@/,\s]+@)?([^:/@,\s]+|\[[0-9a-fA-F:.]+\])(:[0-9]{{1,5}})?/?"
+    return Meta(pattern=f"^{one}(,{one})*$")
+
+
+NATS_URLS = urls("nats|tls|ws|wss")
 
 
 def _parser(type_: type[T], program: str, about: str, prefix: str) -> argparse.ArgumentParser:

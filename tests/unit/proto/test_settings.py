@@ -6,6 +6,8 @@ from typing import Annotated
 import pytest
 from msgspec import Meta, Struct
 
+import node_agent.settings as node_agent
+import orchestrator.settings as orchestrator
 from orchestrator.settings import ENVIRONMENT_PREFIX, Settings
 from proto.settings import load
 
@@ -84,3 +86,42 @@ def test_help_names_every_setting_of_the_orchestrator(capsys: pytest.CaptureFixt
     told = capsys.readouterr().out
     for name in Settings.__struct_fields__:
         assert f"--{name.replace('_', '-')}" in told
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--nats=x:y:z"], ["--nats="], ["--nats=http://h:1"], ["--etcd=h:1,,h:2"], ["--port=65536"],
+        ["--leader-ttl-s=1"], ["--node-grace-ms=0"], ["--log-level=loud"], ["--log-format=xml"],
+    ],
+)  # fmt: skip
+def test_what_cannot_work_is_refused_before_the_orchestrator_starts(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        load(orchestrator.Settings, program="some", about="", prefix="X_", argv=argv)
+    setting = argv[0][2:].partition("=")[0].replace("-", "_")
+    assert f"$.{setting}`; see --help" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv", [["--node-name=Bad Name"], ["--cpu=x"], ["--memory=1 Gi"], ["--nats=x:y"]]
+)
+def test_what_cannot_work_is_refused_before_an_agent_starts(argv: list[str]):
+    with pytest.raises(SystemExit):
+        load(node_agent.Settings, program="some", about="", prefix="X_", argv=argv)
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "nats://127.0.0.1:4222",
+        "h",
+        "h:1,nats://[::1]:4222",
+        "nats://me:secret@h:1",
+        "tls://a.b:4222",
+    ],
+)
+def test_servers_are_named_as_their_own_clients_take_them(urls: str):
+    found = load(node_agent.Settings, program="some", about="", prefix="X_", argv=["--nats", urls])
+    assert found.nats == urls
