@@ -215,10 +215,12 @@ class DeployOutcome(Message, frozen=True, kw_only=True):
         outcome: ``created``, ``configured``, ``unchanged`` or ``rejected``.
         objects: ``deployment.apps/web created`` and so on, in the manifest's order.
         reason: Why it was rejected, and what to do.
+        warnings: Fields that Longshore does not act on and that are harmless to leave out.
         is_duplicate: This message id had been applied before; the outcome is that one's.
     """
 
     outcome: str
     objects: tuple[str, ...] = ()
     reason: str = ""
+    warnings: tuple[str, ...] = ()
     is_duplicate: bool = False

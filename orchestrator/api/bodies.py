@@ -110,12 +110,8 @@ def parse(kind: Kind[R], body: Mapping[str, Any], validation: str) -> tuple[R, S
         Invalid: It sets fields that are not supported and would change what runs.
     """
     found, findings = fields.parse(kind, body)
-    if validation == "Strict" and findings.unknown:
-        said = ", ".join(f'unknown field "{path}"' for path in findings.unknown)
-        raise BadRequest(
-            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
-            f"strict decoding error: {said}"
-        )
+    if validation == "Strict":
+        fields.refuse_unknown(kind, findings)
     if validation == "Ignore":
         findings.unknown.clear()
     return found, findings.warnings

@@ -82,6 +82,20 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
         raise _mistyped(kind, where, said) from error
 
 
+def refuse_unknown(kind: Kind[Any], findings: Findings) -> None:
+    """What strict validation does about fields that do not exist.
+
+    Raises:
+        BadRequest: There are some; the text names them as Kubernetes does.
+    """
+    if findings.unknown:
+        said = ", ".join(f'unknown field "{path}"' for path in findings.unknown)
+        raise BadRequest(
+            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+            f"strict decoding error: {said}"
+        )
+
+
 def _mistyped(kind: Kind[Any], path: str, why: str) -> BadRequest:
     return BadRequest(
         f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: {path}: {why}'

@@ -55,11 +55,12 @@ RETRY_S = 0.5
 
 
 class _Applied(Struct, frozen=True):
-    """One object of a manifest: the write it needs, and the line that says so."""
+    """One object of a manifest: the write it needs, the line that says so, what it ignores."""
 
     op: Op | None
     verb: str
     line: str
+    warnings: tuple[str, ...]
 
 
 class Deploys:
@@ -187,17 +188,19 @@ class Deploys:
         name = document["metadata"].get("name")
         if not isinstance(name, str) or not name:
             raise BadRequest(f"{kind.name}: metadata.name: Required value")
-        fields.parse(kind, document)  # what it says must stand on its own
+        _, findings = fields.parse(kind, document)  # what it says must stand on its own
+        fields.refuse_unknown(kind, findings)
+        warnings = tuple(f"{_called(kind)}/{name}: {said}" for said in findings.warnings)
         old = self._world.get(kind, namespace, name)
         if old is None:
             new, _ = fields.parse(kind, apply.with_annotation(document))
             found = self._verbs.prepared(kind, new)
             op: Op | None = Op(kind, namespace, name, found, expect="")
-            return _Applied(op, "created", f"{_called(kind)}/{name} created")
+            return _Applied(op, "created", f"{_called(kind)}/{name} created", warnings)
         merged, _ = fields.parse(kind, apply.apply(kind, codec.to_plain(old), document))
         op = self._verbs.update_op(kind, merged)
         verb = "unchanged" if op is None else "configured"
-        return _Applied(op, verb, f"{_called(kind)}/{name} {verb}")
+        return _Applied(op, verb, f"{_called(kind)}/{name} {verb}", warnings)
 
     async def _current_lease(self) -> int:
         """The lease of outcomes stored now."""
@@ -246,7 +249,11 @@ def _placed(document: dict[str, Any], kind: Kind[Any], namespace: str) -> dict[s
 def _summary(applied: Sequence[_Applied]) -> DeployOutcome:
     verbs = {found.verb for found in applied}
     outcome = verbs.pop() if len(verbs) == 1 else "configured"
-    return DeployOutcome(outcome=outcome, objects=tuple(found.line for found in applied))
+    return DeployOutcome(
+        outcome=outcome,
+        objects=tuple(found.line for found in applied),
+        warnings=tuple(warning for found in applied for warning in found.warnings),
+    )
 
 
 def _one_line(text: str) -> str:

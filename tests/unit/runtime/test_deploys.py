@@ -383,3 +383,27 @@ def test_a_message_that_nobody_took_waits_for_the_next_leader():
             await until(lambda: spine.world.get(PODS, "default", "a"))
 
     virtual_time.run(main())
+
+
+def test_a_field_that_does_not_exist_is_refused_by_its_path():
+    async def main() -> None:
+        async with deploying() as publisher:
+            outcome = await publisher.publish(WEB.replace("  replicas: 3", "  replica: 3"))
+            assert outcome.outcome == "rejected"
+            assert 'strict decoding error: unknown field "spec.replica"' in outcome.reason
+            assert publisher.spine.world.get(DEPLOYMENTS, "default", "web") is None
+
+    virtual_time.run(main())
+
+
+def test_a_harmless_field_that_is_not_acted_on_is_warned_about():
+    async def main() -> None:
+        async with deploying() as publisher:
+            manifest = WEB.replace("{name: web, labels", "{name: web, selfLink: x, labels")
+            outcome = await publisher.publish(manifest)
+            assert outcome.outcome == "created"
+            assert outcome.warnings == (
+                "deployment.apps/web: metadata.selfLink: ignored: Longshore does not act on it",
+            )
+
+    virtual_time.run(main())
