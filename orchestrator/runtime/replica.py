@@ -23,12 +23,16 @@ RETRY_S = 0.5
 
 async def follow(store: Store, world: World) -> None:
     """Keep the world up to date until cancelled."""
+    is_trouble_said = False
     while True:
         try:
             world.sync(await store.range(keys.REGISTRY))
+            is_trouble_said = False
             await _watch(store, world)
         except (Compacted, Unavailable) as error:
-            log.info("replica.interrupted", error=str(error))
+            if not is_trouble_said:  # once, however long it takes
+                log.info("replica.interrupted", error=str(error))
+            is_trouble_said = True
             await asyncio.sleep(RETRY_S)
 
 

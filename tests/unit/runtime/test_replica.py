@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+import structlog
+
 from orchestrator.runtime import replica
 from orchestrator.store import Put, keys
 from orchestrator.store.memory import FINE, Fate, MemoryStore
@@ -99,7 +101,10 @@ def test_a_replica_waits_for_a_store_that_is_away_and_keeps_what_it_knows():
             await caught_up(spine, world)
             spine.server.is_up = False
             spine.server.break_watches("two")
-            await asyncio.sleep(30)
+            with structlog.testing.capture_logs() as logged:
+                await asyncio.sleep(30)
+            said = [entry["event"] for entry in logged]
+            assert said.count("replica.interrupted") == 1
             assert content(world) == content(spine.world)
             spine.server.is_up = True
             await spine.commit(create_op(stored(pod("b"))))
