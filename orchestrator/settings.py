@@ -29,7 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     port: Annotated[
         int,
         Meta(ge=0, le=65_535),
-        _is("port of the Kubernetes API; 0: a free one, which is logged"),
+        _is("port of the Kubernetes API; 0 picks a free one and logs it"),
     ] = 6443
     identity: Annotated[
         str,
