@@ -132,14 +132,18 @@ class Verbs:
         for attempt in range(MODIFY_ATTEMPTS):
             old = self.existing(kind, namespace, name)
             wanted = change(old)
-            op = self._update(kind, old, wanted, subresource)
-            if op is None:
+            prepared = self._prepared_update(kind, old, wanted, subresource)
+            if prepared is old:
                 return old
+            op = _update_op(kind, old, prepared)
             try:
-                return cast("R", await self._write(op, dry_run=dry_run))
+                written = await self._write(op, dry_run=dry_run)
             except Conflict:
                 if attempt == MODIFY_ATTEMPTS - 1:
                     raise
+                continue
+            # What went with its last finalizer is answered as it was asked to be.
+            return prepared if op.object is None else cast("R", written)
         raise AssertionError("the last attempt returns or raises")
 
     def existing(self, kind: Kind[R], namespace: str, name: str) -> R:
@@ -161,22 +165,17 @@ class Verbs:
             Invalid: With every wrong field.
         """
         meta = wanted.metadata
-        return self._update(
-            kind, self.existing(kind, meta.namespace, meta.name), wanted, subresource
-        )
+        old = self.existing(kind, meta.namespace, meta.name)
+        prepared = self._prepared_update(kind, old, wanted, subresource)
+        return None if prepared is old else _update_op(kind, old, prepared)
 
-    def _update(self, kind: Kind[R], old: R, wanted: R, subresource: str) -> Op | None:
+    def _prepared_update(self, kind: Kind[R], old: R, wanted: R, subresource: str) -> R:
         meta = old.metadata
         if wanted.metadata.resource_version not in ("", meta.resource_version):
             raise _stale(kind, meta.name)
-        written: R | None = objects.prepare_update(
+        return objects.prepare_update(
             kind, old, wanted, subresource=subresource, now_ms=self._clock()
         )
-        if written is old:
-            return None
-        if written is not None and objects.is_finished(written):
-            written = None
-        return Op(kind, meta.namespace, meta.name, written, expect=meta.resource_version)
 
     async def delete(
         self,
@@ -251,6 +250,13 @@ class Verbs:
         if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
             return await self._writer.write(op)  # raises AlreadyExists
         return op.object
+
+
+def _update_op(kind: Kind[R], old: R, prepared: R) -> Op:
+    """The write of a change; of one that ends the object, its removal."""
+    meta = old.metadata
+    written = None if objects.is_finished(prepared) else prepared
+    return Op(kind, meta.namespace, meta.name, written, expect=meta.resource_version)
 
 
 def _stale(kind: Kind[Any], name: str) -> Conflict:

@@ -218,14 +218,15 @@ def test_an_object_goes_with_its_last_finalizer():
             await spine.verbs.create(PODS, replace(pod("a"), metadata=kept))
             assert not (await spine.verbs.delete(PODS, "default", "a")).is_gone
             for left in (("example.com/b",), ()):
-                await spine.verbs.modify(
-                    PODS,
-                    "default",
-                    "a",
-                    lambda old, left=left: replace(
-                        old, metadata=replace(old.metadata, finalizers=left)
-                    ),
-                )
+
+                def released(old: Pod, left: tuple[str, ...] = left) -> Pod:
+                    return replace(old, metadata=replace(old.metadata, finalizers=left))
+
+                for is_dry in (True, False):
+                    answer = await spine.verbs.modify(
+                        PODS, "default", "a", released, dry_run=is_dry
+                    )
+                    assert answer.metadata.finalizers == left
                 assert spine.world.count(PODS) == len(left)
 
     virtual_time.run(main())
