@@ -61,7 +61,18 @@ def load(
     except (OSError, tomllib.TOMLDecodeError) as error:
         parser.error(f"{path}: {error}")
     except ValueError as error:  # msgspec's name the setting: "… - at `$.port`"
-        parser.error(f"{error}; see --help (flags win over {prefix}… variables, those over a file)")
+        said = _without_pattern(str(error), values, type_)
+        parser.error(f"{said}; see --help (flags win over {prefix}… variables, those over a file)")
+
+
+def _without_pattern(said: str, values: Mapping[str, Any], type_: type[Any]) -> str:
+    """The complaint in words, where msgspec shows the pattern that a text should match."""
+    _, is_pattern, rest = said.partition("matching regex")
+    name = rest.rpartition("`$.")[2].rstrip("`")
+    if not is_pattern or name not in values:
+        return said
+    wanted = _description(get_type_hints(type_, include_extras=True)[name])
+    return f"{values[name]!r} does not fit: {wanted} - at `$.{name}`"
 
 
 def one_of(*words: str) -> Meta:

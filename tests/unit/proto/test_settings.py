@@ -107,9 +107,12 @@ def test_what_cannot_work_is_refused_before_the_orchestrator_starts(
 @pytest.mark.parametrize(
     "argv", [["--node-name=Bad Name"], ["--cpu=x"], ["--memory=1 Gi"], ["--nats=x:y"]]
 )
-def test_what_cannot_work_is_refused_before_an_agent_starts(argv: list[str]):
+def test_what_cannot_work_is_refused_before_an_agent_starts(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+):
     with pytest.raises(SystemExit):
         load(node_agent.Settings, program="some", about="", prefix="X_", argv=argv)
+    assert f"{argv[0].partition('=')[2]!r} does not fit: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
