@@ -23,6 +23,9 @@ PROBE_TIMEOUT_S = 0.25
 LATENCY_S = 0.0005
 """Of the bus and of the store, when nothing is wrong."""
 
+STOP_S = 5.0
+"""A daemon that was asked to stop is killed after so long."""
+
 RESTART_S = (0.3, 3.0)
 """After which a supervisor starts a crashed daemon again."""
 
@@ -201,17 +204,18 @@ class Cluster:
         if process is None or main is None or process.is_paused:
             return
         place.main = None  # its end is expected now
-        if isinstance(place, Seat) and place.agent is not None:
-            process.spawn(place.agent.say_goodbye())
-            await asyncio.sleep(0)
-        main.cancel()
         try:
-            async with asyncio.timeout(5.0):
+            if isinstance(place, Seat) and place.agent is not None:
+                process.spawn(place.agent.say_goodbye())
+                await asyncio.sleep(0)
+            main.cancel()
+            async with asyncio.timeout(STOP_S):
                 await asyncio.wait([main])
         except TimeoutError:
             pass
-        if place.process is process:
-            self.kill(place)
+        finally:
+            if place.process is process:
+                self.kill(place)
 
     def bury(self) -> None:
         """Kill all there is, once the run is over."""
