@@ -128,7 +128,7 @@ class Api:
     ) -> web.StreamResponse:
         failure = Failure(error, target.kind if target else None, target.name if target else "")
         self.refused[failure.reason] += 1
-        log.debug("api.refused", path=request.path, code=failure.code, message=failure.message)
+        log.info("api.refused", path=request.path, code=failure.code, message=failure.message)
         if _BEGUN in request:  # a stream broke: there can be no second answer
             if request.transport is not None:
                 request.transport.abort()
