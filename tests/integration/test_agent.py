@@ -161,7 +161,9 @@ async def test_a_program_that_will_not_end_is_killed_after_its_grace():
 async def test_containers_of_a_pod_reach_each_other_on_loopback():
     async with a_node() as node:
         server = "mkdir -p /w && echo it works > /w/index.html && httpd -f -p 8080 -h /w"
-        client = "until wget -q -O - http://127.0.0.1:8080/; do sleep 0.1; done; sleep 1000"
+        client = (
+            "until wget -q -O - http://127.0.0.1:8080/ 2>/dev/null; do sleep 0.1; done; sleep 1000"
+        )
         web = a_pod("web", server, client)
         await node.assign(web)
         await node.running("web")

@@ -38,6 +38,7 @@ async def change_image(found: Cluster, image: str) -> None:
         changed = replace(template.spec, containers=(replace(container, image=image),))
         return replace(old, spec=replace(old.spec, template=replace(template, spec=changed)))
 
+    await until(lambda: found.plane.is_leading, "a leader")
     await found.plane.verbs.modify(DEPLOYMENTS, "default", "web", change)
 
 
