@@ -35,6 +35,7 @@ class DockerConsole:
         resize: Resize,
         *,
         is_raw: bool,
+        can_end_input: bool,
         look: Look | None = None,
         container_id: str = "",
     ) -> None:
@@ -44,6 +45,8 @@ class DockerConsole:
             connection: To Docker.
             resize: Tells Docker the terminal's columns and rows.
             is_raw: There is a terminal: its output has no frames.
+            can_end_input: Whether the program may see the end; Docker would take the outputs away
+                from who ends a terminal's input, or one that stays open for the next client.
             look: Inspects what was executed; None for a container's own program.
             container_id: Where it was.
         """
@@ -51,6 +54,7 @@ class DockerConsole:
         self._frames = FrameReader(self._reader)
         self._resize = resize
         self._is_raw = is_raw
+        self._can_end_input = can_end_input
         self._look = look
         self._container_id = container_id
         self._has_ended = False
@@ -79,7 +83,7 @@ class DockerConsole:
     async def end_input(self) -> None:
         """See `Console`."""
         try:
-            if self._writer.can_write_eof():
+            if self._can_end_input:
                 self._writer.write_eof()
         except OSError:
             pass  # it ended by itself

@@ -226,6 +226,7 @@ class Docker:
             await self._hijack(f"/exec/{exec_id}/start", start),
             self._resizing(f"exec/{exec_id}/resize"),
             is_raw=options.is_tty,
+            can_end_input=not options.is_tty,
             look=lambda: self._ask("GET", f"exec/{exec_id}/json"),
             container_id=id,
         )
@@ -247,6 +248,7 @@ class Docker:
             await self._hijack(f"/containers/{id}/attach?{urlencode(wanted)}", {}),
             self._resizing(f"containers/{id}/resize"),
             is_raw=found["Config"]["Tty"],
+            can_end_input=found["Config"]["StdinOnce"] and not found["Config"]["Tty"],
         )
 
     def _resizing(self, path: str) -> Callable[[int, int], Awaitable[None]]:

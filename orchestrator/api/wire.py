@@ -1,12 +1,13 @@
 """Connections that stopped being HTTP: an upgraded one, or a WebSocket that carries its bytes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from aiohttp import WSMsgType, web
 
+from orchestrator.api import spdy
 from proto.errors import BadRequest
 
 MESSAGE_BYTES_MAX = 1 << 20
@@ -133,7 +134,8 @@ async def upgraded(
     loop = asyncio.get_running_loop()
     wire = UpgradedWire(reader, asyncio.StreamWriter(transport, taking_over, reader, loop))
     try:
-        yield response, wire
+        async with _beating(lambda: wire.write(spdy.PING)):
+            yield response, wire
     finally:
         transport.close()
 
@@ -176,18 +178,29 @@ async def websocket(
     if socket.can_prepare(request).protocol is None:
         raise BadRequest(f"unable to upgrade: one of {', '.join(protocols)} must be spoken")
     await socket.prepare(request)
-    async with asyncio.TaskGroup() as tasks:
-        beating = tasks.create_task(_beat(socket))
-        try:
-            yield socket
-        finally:
-            beating.cancel()
+    async with _beating(socket.pong):  # unasked: RFC 6455 allows it, and kubectl counts it
+        yield socket
 
 
-async def _beat(socket: web.WebSocketResponse) -> None:
+@asynccontextmanager
+async def _beating(beat: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    """Write now and then, and end the context when the client has gone.
+
+    Raises:
+        ConnectionError: It has.
+    """
     try:
-        while not socket.closed:
-            await asyncio.sleep(HEARTBEAT_S)
-            await socket.pong()  # unasked: RFC 6455 allows it, and kubectl counts it
-    except ConnectionError:
-        pass  # whoever reads or writes notices as well
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(_beat(beat))
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from group
+
+
+async def _beat(beat: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(HEARTBEAT_S)
+        await beat()
