@@ -127,7 +127,11 @@ class Api:
         except web.HTTPRequestEntityTooLarge:
             too_large = TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes")
             return await self._refuse(request, target, too_large)
-        except (ConnectionResetError, BrokenPipeError, web.HTTPException):
+        except ConnectionError:
+            if _BEGUN not in request:
+                raise
+            return request[_BEGUN]  # the client has gone: nobody reads the rest
+        except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  the last place to make an answer of it
             return await self._refuse(request, target, error)
