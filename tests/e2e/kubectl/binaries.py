@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 
 def found() -> list[Path]:
@@ -69,6 +69,22 @@ class Kubectl:
         answer = self.run(*arguments, given=given)
         assert answer.code != 0, (arguments, answer)
         return answer.err
+
+    def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """What to run it with: its arguments and its environment."""
+        return [*self._argv, *arguments], self._env
+
+    def start_binary(
+        self, *arguments: str, stdin: int | BinaryIO = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
+        """Run it beside the test, for bytes."""
+        return subprocess.Popen(
+            [*self._argv, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._env,
+        )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Run it beside the test."""
