@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -74,17 +76,22 @@ class Kubectl:
         """What to run it with: its arguments and its environment."""
         return [*self._argv, *arguments], self._env
 
-    def start_binary(
+    @contextmanager
+    def beside(
         self, *arguments: str, stdin: int | BinaryIO = subprocess.DEVNULL
-    ) -> "subprocess.Popen[bytes]":
-        """Run it beside the test, for bytes."""
-        return subprocess.Popen(
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run it beside the test, for bytes; killed with the context."""
+        with subprocess.Popen(
             [*self._argv, *arguments],
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=self._env,
-        )
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Run it beside the test."""

@@ -109,15 +109,14 @@ def test_input_arrives_whole_and_ends(kubectl) -> None:
 
 def test_a_large_output_arrives_whole_for_a_reader_that_pauses(kubectl) -> None:
     size = 64 * MIB
-    process = kubectl.start_binary("exec", "web", "--", "head", "-c", str(size), "/dev/zero")
     digest, taken = hashlib.sha256(), 0
-    assert process.stdout is not None
-    while chunk := process.stdout.read(MIB):
-        if taken in (MIB, 8 * MIB):
-            time.sleep(1)  # the reader's, not the test's: all pipes and windows fill
-        digest.update(chunk)
-        taken += len(chunk)
-    assert process.wait(PATIENCE_S) == 0
+    with kubectl.beside("exec", "web", "--", "head", "-c", str(size), "/dev/zero") as process:
+        while chunk := process.stdout.read(MIB):
+            if taken in (MIB, 8 * MIB):
+                time.sleep(1)  # the reader's, not the test's: all pipes and windows fill
+            digest.update(chunk)
+            taken += len(chunk)
+        assert process.wait(PATIENCE_S) == 0
     assert taken == size
     assert digest.digest() == hashlib.sha256(bytes(size)).digest()
 
@@ -143,44 +142,35 @@ def test_a_terminal_has_the_users_size_and_gives_its_exit_code(kubectl) -> None:
 
 def test_a_client_that_is_killed_takes_its_program_with_it(kubectl) -> None:
     seconds = str(random.SystemRandom().randrange(10**6, 10**7))
-    with Path("/dev/zero").open("rb") as endless:  # so that nothing can be read from the client
-        process = kubectl.start_binary("exec", "-i", "web", "--", "sleep", seconds, stdin=endless)
+    with (
+        Path("/dev/zero").open("rb") as endless,  # so that nothing can be read from the client
+        kubectl.beside("exec", "-i", "web", "--", "sleep", seconds, stdin=endless),
+    ):
         eventually(lambda: processes("sleep", seconds), within_s=PATIENCE_S, what="it runs")
-        process.kill()
-        process.wait()
     eventually(lambda: not processes("sleep", seconds), within_s=PATIENCE_S, what="it has ended")
 
 
 def test_who_attaches_talks_to_the_containers_own_program(kubectl) -> None:
     word = uuid.uuid4().hex.encode() + b"\n"
-    process = kubectl.start_binary("attach", "-i", "cat", stdin=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write(word)
-    process.stdin.flush()
-    assert process.stdout.read(len(word)) == word
-    process.kill()
-    process.communicate()
+    with kubectl.beside("attach", "-i", "cat", stdin=subprocess.PIPE) as process:
+        process.stdin.write(word)
+        process.stdin.flush()
+        assert process.stdout.read(len(word)) == word
     assert kubectl("get", "pod", "cat", "--no-headers").split()[2:4] == ["Running", "0"]
 
 
 def test_many_connections_are_forwarded_at_once(kubectl) -> None:
     port = free_port()
-    process = kubectl.start_binary("port-forward", "pod/web", f"{port}:8080")
-    try:
-        assert process.stdout is not None
+
+    def fetch(_: int) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/zeros", timeout=30) as answer:
+            content: bytes = answer.read()
+            return content
+
+    with kubectl.beside("port-forward", "pod/web", f"{port}:8080") as process:
         assert b"Forwarding from" in process.stdout.readline()
-
-        def fetch(_: int) -> bytes:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/zeros", timeout=30) as answer:
-                content: bytes = answer.read()
-                return content
-
         with ThreadPoolExecutor(6) as pool:
             assert set(pool.map(fetch, range(18))) == {bytes(1_000_000)}
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_files_are_copied_there_and_back(kubectl, tmp_path) -> None:
