@@ -67,8 +67,12 @@ async def _copy_out(relay: Relay, stream: Stream) -> None:
 
 
 async def _copy_in(relay: Relay, stream: Stream) -> None:
+    has_input_ended = False
     try:
         while (frame := await stream.receive()) is not None:
+            if frame.channel is Channel.STDIN and has_input_ended:
+                continue  # what comes after the end was never said
+            has_input_ended |= frame.channel is Channel.STDIN and frame.is_last
             await relay.take_in(frame)
     except LongshoreError as error:
         log.info("stream.input_ended", error=str(error))

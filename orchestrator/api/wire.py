@@ -16,7 +16,7 @@ MESSAGE_BYTES_MAX = 1 << 20
 BUFFER_BYTES_MAX = 65_536
 """Read ahead; the client waits while twice as much is waiting here."""
 
-HEARTBEAT_S = 10.0
+HEARTBEAT_S = 5.0
 """While a slow program keeps us from reading, only writing tells whether the client is there, and
 only an answer tells the client that we are: kubectl gives a WebSocket up after a minute.
 """

@@ -209,6 +209,13 @@ async def test_a_server_that_restarts_may_break_a_stream_but_leaves_no_hole_in_i
             assert (received == content, ended) == (True, StreamOutcome(exit_code=0))
 
 
+async def test_input_after_its_end_is_ignored():
+    async with cluster() as here, here.execute("cat", has_stdin=True) as stream:
+        await stream.send(Channel.STDIN, b"before", is_last=True)
+        await stream.send(Channel.STDIN, b"after", is_last=True)
+        assert await outcome(stream) == ({Channel.STDOUT: b"before"}, StreamOutcome(exit_code=0))
+
+
 async def test_a_terminal_has_the_size_it_is_told():
     async with (
         cluster() as here,
