@@ -95,7 +95,7 @@ class StreamServer:
             await self._answer(envelope.reply, StreamFailed(code=400, reason=str(error)))
         except LongshoreError as error:
             log.info("stream.broken", error=str(error))
-        except Exception:  # noqa: BLE001  a mistake of ours must not end the node's other streams
+        except Exception:  # a mistake of ours must not end the node's other streams
             log.exception("stream.failed", subject=envelope.subject)
         finally:
             self._open -= 1

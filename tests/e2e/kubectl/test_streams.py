@@ -14,7 +14,6 @@ import signal
 import struct
 import subprocess
 import termios
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ import pytest
 from tests.e2e.kubectl import binaries
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.kubectl.cluster import ENGINE, Up, up
-from tests.e2e.waiting import eventually
+from tests.e2e.waiting import eventually, throughout
 from tests.servers import free_port
 
 IMAGE = f"longshore-test-streams-{uuid.uuid4().hex[:6]}:1"
@@ -113,7 +112,7 @@ def test_a_large_output_arrives_whole_for_a_reader_that_pauses(kubectl) -> None:
     with kubectl.beside("exec", "web", "--", "head", "-c", str(size), "/dev/zero") as process:
         while chunk := process.stdout.read(MIB):
             if taken in (MIB, 8 * MIB):
-                time.sleep(1)  # the reader's, not the test's: all pipes and windows fill
+                throughout(lambda: process.poll() is None, for_s=1, what="it waits for its reader")
             digest.update(chunk)
             taken += len(chunk)
         assert process.wait(PATIENCE_S) == 0
