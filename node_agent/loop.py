@@ -16,7 +16,7 @@ import structlog
 from msgspec import Struct
 
 from node_agent import report
-from node_agent.core import logs
+from node_agent.core import targets
 from node_agent.core.events import Told, field_path
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, by_pod
@@ -26,13 +26,16 @@ from node_agent.executor import Executor
 from node_agent.host import Disk, Prober
 from node_agent.observer import Observer
 from node_agent.settings import Settings
-from node_agent.streams import LogServer
+from node_agent.streams import StreamServer
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
 from proto.messages import (
     AssignedPod,
     Assignment,
+    AttachRequest,
+    ExecRequest,
+    ForwardRequest,
     Heartbeat,
     LogRequest,
     NodeEvent,
@@ -119,7 +122,7 @@ class Agent:
             on_done=self._bell.set,
             concurrency=settings.engine_concurrency,
         )
-        self._log_server = LogServer(bus, engine, self._node, self._find_log)
+        self._stream_server = StreamServer(bus, engine, self._node, self)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `Kept`
@@ -141,7 +144,7 @@ class Agent:
             tasks.create_task(self._accept_assignments())
             tasks.create_task(self._answer_report_requests())
             tasks.create_task(self._answer_probes())
-            tasks.create_task(self._log_server.run())
+            tasks.create_task(self._stream_server.run())
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
@@ -373,10 +376,24 @@ class Agent:
         with contextlib.suppress(Unavailable):
             await self._bus.publish(reply_to, codec.encode(reply))
 
-    def _find_log(self, request: LogRequest) -> Container | StreamFailed:
-        pod = self._desired.get(request.pod_uid)
-        view = report.view_of(pod, by_pod(self._observed())) if pod else PodView()
-        return logs.find(request, pod, view, self._executor.waits)
+    # --------------------------------------------------- what streams are asked for
+
+    def logged(self, request: LogRequest) -> Container | StreamFailed:
+        """See `streams.Targets`."""
+        return targets.logged(request, *self._seen(request.pod_uid), self._executor.waits)
+
+    def running(self, request: ExecRequest | AttachRequest) -> Container | StreamFailed:
+        """See `streams.Targets`."""
+        return targets.running(request, *self._seen(request.pod_uid))
+
+    def address(self, request: ForwardRequest) -> str | StreamFailed:
+        """See `streams.Targets`."""
+        pod, view = self._seen(request.pod_uid)
+        return targets.address(request.pod_uid, pod, view, self._settings.internal_ip)
+
+    def _seen(self, uid: str) -> tuple[AssignedPod | None, PodView]:
+        pod = self._desired.get(uid)
+        return pod, report.view_of(pod, by_pod(self._observed())) if pod else PodView()
 
     def _decoded(self, envelope: Envelope, type_: type[T]) -> T | None:
         try:

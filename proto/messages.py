@@ -158,24 +158,64 @@ class ProbeReply(Message, frozen=True, kw_only=True):
     is_reachable: bool
 
 
-class LogRequest(Message, frozen=True, kw_only=True):
-    """Opens a log stream; the agent answers with a `StreamStarted` or `StreamFailed`.
+class LogRequest(Message, frozen=True, kw_only=True, tag="log"):
+    """A container's log. Both its outputs come on the channel STDOUT.
 
     Attributes:
         stream: Names the subjects of the stream (see `subjects`).
-        window_bytes: How much the agent may send before it is granted more.
     """
 
-    stream: str
     pod_uid: str
     container: str
+    stream: str = ""
     follow: bool = False
     previous: bool = False
     timestamps: bool = False
     tail_lines: int | None = None
     since_ms: int | None = None
     limit_bytes: int | None = None
-    window_bytes: int = 262_144
+
+
+class ExecRequest(Message, frozen=True, kw_only=True, tag="exec"):
+    """A program beside those of a container.
+
+    Attributes:
+        has_stdin: It gets an input; else it reads its end at once. The outputs likewise.
+        is_tty: It gets a terminal; then there is no STDERR.
+    """
+
+    pod_uid: str
+    container: str
+    command: tuple[str, ...]
+    stream: str = ""
+    has_stdin: bool = False
+    has_stdout: bool = False
+    has_stderr: bool = False
+    is_tty: bool = False
+
+
+class AttachRequest(Message, frozen=True, kw_only=True, tag="attach"):
+    """The input and the outputs of a container's own program, from now on."""
+
+    pod_uid: str
+    container: str
+    stream: str = ""
+    has_stdin: bool = False
+    has_stdout: bool = False
+    has_stderr: bool = False
+    is_tty: bool = False
+
+
+class ForwardRequest(Message, frozen=True, kw_only=True, tag="forward"):
+    """One TCP connection to a pod: STDIN goes there, STDOUT comes from there."""
+
+    pod_uid: str
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    stream: str = ""
+
+
+StreamRequest = LogRequest | ExecRequest | AttachRequest | ForwardRequest
+"""Opens a stream of `frames`; the agent answers with a `StreamReply`."""
 
 
 class StreamStarted(Message, frozen=True, kw_only=True, tag="started"):
@@ -196,16 +236,23 @@ class StreamFailed(Message, frozen=True, kw_only=True, tag="failed"):
 StreamReply = StreamStarted | StreamFailed
 
 
-class StreamGrant(Message, frozen=True, kw_only=True):
-    """How much the reader takes in all, and whether it still does.
+class StreamOutcome(Message, frozen=True, kw_only=True):
+    """How a stream ended.
 
     Attributes:
-        total_bytes: From the stream's start, so that a lost grant is healed by the next.
-        is_closed: The sender stops.
+        exit_code: Of the program that was executed; None where there is none to tell.
+        error: Why it ended before its time; empty when it did not.
     """
 
-    total_bytes: int
-    is_closed: bool = False
+    exit_code: int | None = None
+    error: str = ""
+
+
+class TerminalSize(Message, frozen=True, kw_only=True, rename="pascal"):
+    """In characters; spelled as kubectl spells it."""
+
+    width: Annotated[int, Meta(ge=0, le=65_535)] = 0
+    height: Annotated[int, Meta(ge=0, le=65_535)] = 0
 
 
 class DeployOutcome(Message, frozen=True, kw_only=True):

@@ -31,9 +31,9 @@ def probe(node: str) -> str:
     return f"{PREFIX}.node.{_token(node)}.probe"
 
 
-def logs(node: str) -> str:
-    """Control plane to agent, with reply: `messages.LogRequest`."""
-    return f"{PREFIX}.node.{_token(node)}.logs"
+def open_stream(node: str) -> str:
+    """Control plane to agent, with reply: `messages.StreamRequest`."""
+    return f"{PREFIX}.node.{_token(node)}.open-stream"
 
 
 def heartbeat(node: str) -> str:
@@ -51,14 +51,14 @@ def node_event(node: str) -> str:
     return f"{PREFIX}.node.{_token(node)}.event"
 
 
-def stream_data(stream: str) -> str:
-    """Agent to reader: raw bytes; an empty payload ends the stream."""
-    return f"{PREFIX}.stream.{stream}.data"
+def stream_from_node(stream: str) -> str:
+    """Agent to whoever opened the stream: `frames.Frame`."""
+    return f"{PREFIX}.stream.{stream}.from-node"
 
 
-def stream_grant(stream: str) -> str:
-    """Reader to agent: `messages.StreamGrant`."""
-    return f"{PREFIX}.stream.{stream}.grant"
+def stream_to_node(stream: str) -> str:
+    """Whoever opened the stream to the agent: `frames.Frame`."""
+    return f"{PREFIX}.stream.{stream}.to-node"
 
 
 def deploy(namespace: str) -> str:

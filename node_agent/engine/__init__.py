@@ -3,7 +3,8 @@
 Both pass tests/contract/test_engine.py. An engine knows containers and images and nothing of pods:
 what is made, and when, is decided in `node_agent.core`.
 
-Every verb but `pull`, `LogStream.read` and `EventStream.get` ends within a deadline. Each may raise
+Every verb ends within a deadline, but for `pull`, `LogStream.read`, `EventStream.get` and a
+`Console`'s reading and writing, which wait for somebody else. Each may raise
 `Unavailable` (no answer at all), `UnknownResult` (no answer in time: look again) or
 `EngineFailure`; what else, it says.
 """
@@ -111,6 +112,79 @@ class LogStream(Protocol):
         ...
 
 
+class Output(Struct, frozen=True):
+    """What a program wrote.
+
+    Attributes:
+        is_error: To its standard error rather than its output.
+    """
+
+    data: bytes
+    is_error: bool = False
+
+
+class ExecOptions(Struct, frozen=True, kw_only=True):
+    """A program to run beside those of a container.
+
+    Attributes:
+        has_stdin: Its input stays open until it is ended; else it is empty.
+        is_tty: It gets a terminal, whose output is one.
+    """
+
+    command: tuple[str, ...]
+    has_stdin: bool = False
+    has_stdout: bool = True
+    has_stderr: bool = True
+    is_tty: bool = False
+
+
+class AttachOptions(Struct, frozen=True, kw_only=True):
+    """Which of a container's streams to connect to."""
+
+    has_stdin: bool = False
+    has_stdout: bool = True
+    has_stderr: bool = True
+
+
+class Console(Protocol):
+    """The input and the outputs of a running program.
+
+    Reading and writing hold the program up, rather than keep what it writes or is given.
+    """
+
+    async def read(self) -> Output | None:
+        """What it wrote next, at most 64 KiB; None once it will write no more.
+
+        Raises:
+            Unavailable: The connection broke.
+        """
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Give it input; waits until it takes it.
+
+        Raises:
+            Unavailable: It takes none any more.
+        """
+        ...
+
+    async def end_input(self) -> None:
+        """It reads the end of its input."""
+        ...
+
+    async def resize(self, width: int, height: int) -> None:
+        """Its terminal has so many columns and rows. Best effort."""
+        ...
+
+    async def exit_code(self) -> int | None:
+        """Of the program that was executed, once `read` returned None; None for a container."""
+        ...
+
+    async def close(self) -> None:
+        """Disconnect; kill an executed program that still runs, where the host lets us."""
+        ...
+
+
 class Engine(Protocol):
     """The engine of one host, as one node sees it: what other nodes made is not there."""
 
@@ -195,6 +269,24 @@ class Engine(Protocol):
 
         Raises:
             NotFound: There is no such thing.
+        """
+        ...
+
+    async def execute(self, id: str, options: ExecOptions) -> Console:
+        """Run one more program in a container.
+
+        Raises:
+            NotFound: There is no such thing.
+            BadRequest: It does not run.
+        """
+        ...
+
+    async def attach(self, id: str, options: AttachOptions) -> Console:
+        """Connect to a container's own program.
+
+        Raises:
+            NotFound: There is no such thing.
+            BadRequest: It does not run.
         """
         ...
 

@@ -8,8 +8,9 @@ method: its wrappers decode bytes to text and start tasks of their own.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 import aiodocker
 import aiohttp
@@ -18,15 +19,19 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
 from node_agent.engine import (
+    AttachOptions,
     EngineEvent,
     EngineFailure,
     EngineInfo,
+    ExecOptions,
     Image,
     Listed,
     LogOptions,
     pause,
 )
+from node_agent.engine.console import DockerConsole
 from node_agent.engine.frames import Deframer
+from node_agent.engine.hijack import hijack
 from node_agent.engine.hostname import set_hostname
 from node_agent.engine.inspection import (
     created_config,
@@ -41,6 +46,11 @@ DEADLINE_S = 60.0
 
 PULL_DEADLINE_S = 1800.0
 """For a whole image: ten gigabytes over 50 Mbit/s."""
+
+DETACH_KEYS = "ctrl-@,ctrl-],ctrl-@,ctrl-]"
+"""Docker takes a terminal away from who types these. Its default begins with Ctrl-P, which shells
+need for themselves; it cannot be switched off.
+"""
 
 _NO_CONNECTION = 900  # aiodocker's own "status"
 _PIECE_BYTES_MAX = 65_536
@@ -59,6 +69,7 @@ class Docker:
             cluster: Of the node; nodes of other clusters may have its name.
         """
         self._docker = aiodocker.Docker(url=url)
+        self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
         self._has_holder_image = False
@@ -198,6 +209,80 @@ class Docker:
             found = await self._docker.containers.container(id).show()
         response = await self._open(f"containers/{id}/logs", params)
         return DockerLogs(response, is_raw=found["Config"]["Tty"])
+
+    async def execute(self, id: str, options: ExecOptions) -> DockerConsole:
+        """See `Engine`."""
+        body = {
+            "Cmd": list(options.command),
+            "AttachStdin": options.has_stdin,
+            "AttachStdout": options.has_stdout,
+            "AttachStderr": options.has_stderr,
+            "Tty": options.is_tty,
+            "DetachKeys": DETACH_KEYS,
+        }
+        exec_id = (await self._ask("POST", f"containers/{id}/exec", body=body))["Id"]
+        start = {"Detach": False, "Tty": options.is_tty}
+        return DockerConsole(
+            await self._hijack(f"/exec/{exec_id}/start", start),
+            self._resizing(f"exec/{exec_id}/resize"),
+            is_raw=options.is_tty,
+            can_end_input=not options.is_tty,
+            look=lambda: self._ask("GET", f"exec/{exec_id}/json"),
+            container_id=id,
+        )
+
+    async def attach(self, id: str, options: AttachOptions) -> DockerConsole:
+        """See `Engine`."""
+        async with _translated():
+            found = await self._docker.containers.container(id).show()
+        if not found["State"]["Running"]:
+            raise BadRequest(f"container {id} does not run")
+        wanted = {
+            "stream": 1,
+            "stdin": int(options.has_stdin),
+            "stdout": int(options.has_stdout),
+            "stderr": int(options.has_stderr),
+            "detachKeys": DETACH_KEYS,
+        }
+        return DockerConsole(
+            await self._hijack(f"/containers/{id}/attach?{urlencode(wanted)}", {}),
+            self._resizing(f"containers/{id}/resize"),
+            is_raw=found["Config"]["Tty"],
+            can_end_input=found["Config"]["StdinOnce"] and not found["Config"]["Tty"],
+        )
+
+    def _resizing(self, path: str) -> Callable[[int, int], Awaitable[None]]:
+        async def resize(width: int, height: int) -> None:
+            await self._ask("POST", path, params={"w": width, "h": height})
+
+        return resize
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        params: Mapping[str, int] | None = None,
+    ) -> Any:
+        """Docker's own JSON, where aiodocker's wrappers say too little; None for no answer."""
+        try:
+            async with (
+                _translated(),
+                self._docker._query(  # noqa: SLF001
+                    path, method, params=params, data=json.dumps(body) if body else None
+                ) as response,
+            ):
+                content = await response.read()
+        except AlreadyExists as error:  # 409: it does not run
+            raise BadRequest(str(error)) from error
+        return json.loads(content) if content else None
+
+    async def _hijack(
+        self, path: str, body: Mapping[str, Any]
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        async with _translated():
+            return await hijack(self._url, path, body)
 
     async def events(self) -> "DockerEvents":
         """See `Engine`."""

@@ -18,13 +18,16 @@ from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State, image_names
 from node_agent.engine import (
+    AttachOptions,
     EngineEvent,
     EngineFailure,
     EngineInfo,
+    ExecOptions,
     Image,
     Listed,
     LogOptions,
 )
+from node_agent.engine.fake_console import FakeConsole
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
 Delays = Mapping[str, tuple[float, float]]
@@ -85,6 +88,7 @@ class FakeEngine:
         self._images: dict[str, Image] = {}
         self._found: dict[str, Sandbox | Container] = {}
         self._logs: dict[str, bytes] = {}
+        self._commands: dict[str, tuple[str, ...]] = {}
         self._streams: list[FakeEvents] = []
         self._awake = asyncio.Event()
         self._awake.set()
@@ -212,6 +216,7 @@ class FakeEngine:
             is_tty=config.is_tty,
             grace_s=int(labels[naming.GRACE_S]),
         )
+        self._commands[id] = tuple(config.entrypoint)
         return id
 
     async def start(self, id: str, *, hostname: str = "") -> None:  # noqa: ARG002
@@ -276,6 +281,23 @@ class FakeEngine:
         if options.tail_lines is not None:
             lines = lines[len(lines) - options.tail_lines :] if options.tail_lines else []
         return FakeLogs(b"".join(lines))
+
+    async def execute(self, id: str, options: ExecOptions) -> FakeConsole:
+        """See `Engine`. It knows the programs of `fake_console`."""
+        await self._delay("look", id)
+        self._get_running(id)
+        return FakeConsole(options.command, has_stdin=options.has_stdin, is_executed=True)
+
+    async def attach(self, id: str, options: AttachOptions) -> FakeConsole:
+        """See `Engine`."""
+        await self._delay("look", id)
+        self._get_running(id)
+        command = self._commands.get(id, ())
+        return FakeConsole(command, has_stdin=options.has_stdin, is_executed=False)
+
+    def _get_running(self, id: str) -> None:
+        if self._get(id).state is not State.RUNNING:
+            raise BadRequest(f"container {id} is not running")
 
     async def events(self) -> "FakeEvents":
         """See `Engine`."""

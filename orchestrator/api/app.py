@@ -11,9 +11,11 @@ from aiohttp import web
 from orchestrator.api import (
     bodies,
     discovery,
+    forward,
     logs,
     openapi,
     parts,
+    remote,
     resources,
     reviews,
     routes,
@@ -23,6 +25,7 @@ from orchestrator.api.call import Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
+from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto.errors import TooLarge, Unavailable
@@ -58,7 +61,7 @@ _OBJECT: Mapping[str, Handler] = {
 
 async def _log(call: Call) -> web.StreamResponse:
     pod = resources.find(call).object
-    return await logs.stream(call.request, call.services.logs, pod, call.services.clock())
+    return await logs.stream(call.request, call.services.streams, pod, call.services.clock())
 
 
 _PARTS: Mapping[str, Mapping[str, Handler]] = {
@@ -68,7 +71,13 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "binding": {"POST": parts.bind},
     "eviction": {"POST": parts.evict},
     "log": {"GET": _log},
+    "exec": {"GET": remote.execute, "POST": remote.execute},
+    "attach": {"GET": remote.attach, "POST": remote.attach},
+    "portforward": {"GET": forward.forward, "POST": forward.forward},
 }
+
+_LONG = frozenset({"log", "exec", "attach", "portforward"})
+"""Parts that a client may look at, or talk to, for as long as it likes."""
 
 
 class Api:
@@ -77,7 +86,7 @@ class Api:
     Args:
         world: What is read.
         verbs: What writes.
-        logs: Where containers' logs come from.
+        streams: How to reach containers and their logs.
         clock: Wall clock, epoch milliseconds.
 
     Attributes:
@@ -85,9 +94,9 @@ class Api:
     """
 
     def __init__(
-        self, world: World, verbs: Verbs, logs: logs.LogSource, clock: Callable[[], int]
+        self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
     ) -> None:
-        self._services = Services(world, verbs, logs, clock, Pages(run=clock()))
+        self._services = Services(world, verbs, streams, clock, Pages(run=clock()))
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
 
@@ -118,7 +127,11 @@ class Api:
         except web.HTTPRequestEntityTooLarge:
             too_large = TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes")
             return await self._refuse(request, target, too_large)
-        except (ConnectionResetError, BrokenPipeError, web.HTTPException):
+        except ConnectionError:
+            if _BEGUN not in request:
+                raise
+            return request[_BEGUN]  # the client has gone: nobody reads the rest
+        except web.HTTPException:
             raise
         except Exception as error:  # noqa: BLE001  the last place to make an answer of it
             return await self._refuse(request, target, error)
@@ -207,7 +220,7 @@ async def _remember(request: web.Request, response: web.StreamResponse) -> None:
 
 def _is_long(request: web.Request, target: Target) -> bool:
     """Whether answering may take as long as the client likes."""
-    return target.subresource == "log" or (
+    return target.subresource in _LONG or (
         not target.name and request.method == "GET" and "watch" in request.query
     )
 

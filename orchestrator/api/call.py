@@ -11,10 +11,10 @@ from aiohttp import web
 from msgspec import Struct
 
 from orchestrator.api import negotiation, selectors
-from orchestrator.api.logs import LogSource
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.api.selectors import Selector
+from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto import codec
@@ -109,7 +109,7 @@ class Services:
 
     world: World
     verbs: Verbs
-    logs: LogSource
+    streams: Streams
     clock: Callable[[], int]
     pages: Pages
     watches: set[Callable[[], None]] = field(default_factory=set)

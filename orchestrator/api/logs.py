@@ -4,40 +4,17 @@ The bytes come from the node's agent; which container is meant, and whether it h
 decided here from the pod. Texts: kubernetes, pkg/registry/core/pod/strategy.go and kubelet's.
 """
 
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
-
 from aiohttp import web
 from multidict import MultiMapping
 
-from proto.errors import BadRequest
+from orchestrator.runtime.streams import Streams
+from proto import codec
+from proto.errors import BadRequest, Unavailable
+from proto.frames import Channel
 from proto.kinds.container import ContainerStatus
 from proto.kinds.pod import Pod
-from proto.messages import LogRequest
+from proto.messages import LogRequest, StreamOutcome
 from proto.meta import parse_time_ms
-
-
-class LogStream(Protocol):
-    """The bytes of one log, in order."""
-
-    async def read(self) -> bytes:
-        """The next bytes; waits for them; empty at the end of the log."""
-        ...
-
-
-class LogSource(Protocol):
-    """Where logs come from."""
-
-    async def logs(
-        self, node: str, request: LogRequest
-    ) -> AbstractAsyncContextManager[LogStream, None]:
-        """Open a container's log on a node.
-
-        Raises:
-            Unavailable: The node's agent does not answer.
-            NotFound, BadRequest, Forbidden: In the agent's words.
-        """
-        ...
 
 
 def request_for(pod: Pod, query: MultiMapping[str], now_ms: int) -> LogRequest:
@@ -46,24 +23,28 @@ def request_for(pod: Pod, query: MultiMapping[str], now_ms: int) -> LogRequest:
     Raises:
         BadRequest: It is unclear which container is meant, or that one has no log.
     """
-    container = _container(pod, query.get("container", ""))
-    previous = _flag(query, "previous")
+    container = container_of(pod, query.get("container", ""))
+    previous = flag(query, "previous")
     status = next((s for s in pod.status.container_statuses if s.name == container), None)
     _check_has_log(pod, container, status, previous=previous)
     return LogRequest(
-        stream="",
         pod_uid=pod.metadata.uid,
         container=container,
-        follow=_flag(query, "follow"),
+        follow=flag(query, "follow"),
         previous=previous,
-        timestamps=_flag(query, "timestamps"),
+        timestamps=flag(query, "timestamps"),
         tail_lines=_count(query, "tailLines"),
         since_ms=_since_ms(query, now_ms),
         limit_bytes=_count(query, "limitBytes"),
     )
 
 
-def _container(pod: Pod, name: str) -> str:
+def container_of(pod: Pod, name: str) -> str:
+    """The name of the container that is meant.
+
+    Raises:
+        BadRequest: There is none of that name, or several and no name.
+    """
     names = [container.name for container in pod.spec.containers]
     if not name:
         if len(names) == 1:
@@ -97,7 +78,8 @@ def _check_has_log(
         raise BadRequest(f'container "{container}" in pod "{name}" is waiting to start: {said}')
 
 
-def _flag(query: MultiMapping[str], name: str) -> bool:
+def flag(query: MultiMapping[str], name: str) -> bool:
+    """Whether a parameter says yes."""
     return query.get(name, "").lower() in ("true", "1")
 
 
@@ -121,7 +103,7 @@ def _since_ms(query: MultiMapping[str], now_ms: int) -> int | None:
 
 
 async def stream(
-    request: web.Request, source: LogSource, pod: Pod, now_ms: int
+    request: web.Request, streams: Streams, pod: Pod, now_ms: int
 ) -> web.StreamResponse:
     """The log as text, as it comes.
 
@@ -135,9 +117,17 @@ async def stream(
         await response.write_eof()
         return response
     asked = request_for(pod, request.query, now_ms)
-    async with await source.logs(pod.spec.node_name, asked) as log:
+    async with streams.open(pod.spec.node_name, asked) as log:
         await response.prepare(request)
-        while chunk := await log.read():
-            await response.write(chunk)
+        while (frame := await log.receive()) is not None:
+            if frame.channel is Channel.STDOUT:
+                await response.write(frame.data)
+            elif frame.channel is Channel.OUTCOME:
+                _check_is_whole(frame.data)
     await response.write_eof()
     return response
+
+
+def _check_is_whole(outcome: bytes) -> None:
+    if error := codec.decode(outcome, StreamOutcome).error:
+        raise Unavailable(error)

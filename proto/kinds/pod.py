@@ -388,6 +388,13 @@ PODS: Kind[Pod] = Kind(
         "status.phase": lambda pod: pod.status.phase,
         "status.podIP": lambda pod: pod.status.pod_ip,
     },
-    subresources={"log": ("get",), "binding": ("create",), "eviction": ("create",)},
+    subresources={
+        "log": ("get",),
+        "exec": ("create", "get"),
+        "attach": ("create", "get"),
+        "portforward": ("create", "get"),
+        "binding": ("create",),
+        "eviction": ("create",),
+    },
     is_deleted_gracefully=True,
 )

@@ -13,7 +13,7 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
-from node_agent.engine import Engine, LogOptions
+from node_agent.engine import AttachOptions, Console, Engine, ExecOptions, LogOptions
 from node_agent.engine.docker import Docker
 from node_agent.engine.fake import FakeEngine
 from proto.errors import AlreadyExists, BadRequest, NotFound, Rejected, Retryable
@@ -240,6 +240,82 @@ async def test_an_unknown_image_cannot_be_pulled(engine: Engine):
 async def test_a_log_of_nothing_is_not_found(engine: Engine):
     with pytest.raises(NotFound):
         await engine.logs("0" * 64, LogOptions())
+
+
+async def said(console: Console) -> tuple[bytes, int | None]:
+    """Everything a program writes, and its exit code."""
+    found = b""
+    while (output := await console.read()) is not None:
+        assert 0 < len(output.data) <= 65_536
+        found += output.data
+    return found, await console.exit_code()
+
+
+async def test_an_executed_program_reads_its_input_to_the_end(engine: Engine):
+    async with running(engine) as id, asyncio.timeout(PATIENCE_S):
+        console = await engine.execute(id, ExecOptions(command=("cat",), has_stdin=True))
+        try:
+            await console.write(b"hello ")
+            await console.write(b"world")
+            await console.end_input()
+            assert await said(console) == (b"hello world", 0)
+        finally:
+            await console.close()
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "exit_code"),
+    [(("echo", "a", "b"), b"a b\n", 0), (("false",), b"", 1), (("cat",), b"", 0)],
+)
+async def test_an_executed_programs_exit_code_is_told(
+    engine: Engine, command: tuple[str, ...], output: bytes, exit_code: int
+):
+    async with running(engine) as id, asyncio.timeout(PATIENCE_S):
+        console = await engine.execute(id, ExecOptions(command=command))
+        try:
+            assert await said(console) == (output, exit_code)
+        finally:
+            await console.close()
+
+
+async def test_a_program_that_is_not_there_ends_with_an_exit_code(engine: Engine):
+    async with running(engine) as id, asyncio.timeout(PATIENCE_S):
+        console = await engine.execute(id, ExecOptions(command=("nothing-by-that-name",)))
+        try:
+            _, exit_code = await said(console)
+            assert exit_code in (126, 127)
+        finally:
+            await console.close()
+
+
+async def test_who_attaches_sees_what_the_container_writes_from_then_on(engine: Engine):
+    async with (
+        running(engine, command=("cat",), is_stdin_open=True) as id,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        console = await engine.attach(id, AttachOptions(has_stdin=True))
+        try:
+            await console.write(b"hello\n")
+            output = await console.read()
+            assert output is not None
+            assert (output.data, output.is_error) == (b"hello\n", False)
+        finally:
+            await console.close()
+        await container(engine, id, State.RUNNING)
+
+
+async def test_only_what_runs_can_be_entered(engine: Engine):
+    with pytest.raises(NotFound):
+        await engine.execute("0" * 64, ExecOptions(command=("true",)))
+    with pytest.raises(NotFound):
+        await engine.attach("0" * 64, AttachOptions())
+    async with running(engine) as id:
+        await engine.signal(id, "SIGKILL")
+        await container(engine, id, State.EXITED)
+        with pytest.raises(BadRequest):
+            await engine.execute(id, ExecOptions(command=("true",)))
+        with pytest.raises(BadRequest):
+            await engine.attach(id, AttachOptions())
 
 
 async def test_the_engine_describes_its_host(engine: Engine):

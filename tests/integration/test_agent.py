@@ -296,10 +296,10 @@ async def eventual_log(node: Node, pod: AssignedPod, container: str, *, until: b
 
 
 async def log(
-    node: Node, pod: AssignedPod, container: str = "c0", *, pace: int = 1 << 20, **options: object
+    node: Node, pod: AssignedPod, container: str = "c0", *, pause_s: float = 0, **options: object
 ) -> bytes | StreamFailed:
-    request = LogRequest(stream=uuid.uuid4().hex, pod_uid=pod.uid, container=container, **options)
-    return await node.logs(request, pace=pace)
+    request = LogRequest(pod_uid=pod.uid, container=container, **options)
+    return await node.logs(request, pause_s=pause_s)
 
 
 async def test_a_log_is_followed_to_its_end_in_both_outputs():
@@ -329,7 +329,7 @@ async def test_a_slow_reader_loses_nothing_of_a_large_log():
         web = a_pod("web", "seq 1 60000", policy="Never")
         await node.assign(web)
         await node.until(lambda r: pod(r, "web").status.phase == "Succeeded")
-        found = await log(node, web, pace=10_000, window_bytes=10_000)
+        found = await log(node, web, pause_s=0.02)
         assert found.split() == [str(n).encode() for n in range(1, 60_001)]
 
 

@@ -3,8 +3,10 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 
 def found() -> list[Path]:
@@ -69,6 +71,27 @@ class Kubectl:
         answer = self.run(*arguments, given=given)
         assert answer.code != 0, (arguments, answer)
         return answer.err
+
+    def command(self, *arguments: str) -> tuple[list[str], dict[str, str]]:
+        """What to run it with: its arguments and its environment."""
+        return [*self._argv, *arguments], self._env
+
+    @contextmanager
+    def beside(
+        self, *arguments: str, stdin: int | BinaryIO = subprocess.DEVNULL
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        """Run it beside the test, for bytes; killed with the context."""
+        with subprocess.Popen(
+            [*self._argv, *arguments],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._env,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Run it beside the test."""

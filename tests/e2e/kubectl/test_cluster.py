@@ -2,26 +2,19 @@
 
 import json
 import os
-import sys
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.e2e.engine import Engine
-from tests.e2e.images import busybox_root
 from tests.e2e.kubectl import binaries
 from tests.e2e.kubectl.binaries import Kubectl
-from tests.e2e.process import Process
+from tests.e2e.kubectl.cluster import ENGINE, up
 from tests.e2e.waiting import eventually
 
-ENGINE = Engine(Path("/var/run/docker.sock"))
-NODE_LABEL = "longshore.dev/node"
 RUN = uuid.uuid4().hex[:6]
 IMAGE = f"longshore-test-kubectl-{RUN}:1"
-PREFIX = f"k{RUN}"
+PREFIX = "node"
 SERVE = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"
 
 pytestmark = [
@@ -38,26 +31,8 @@ pytestmark = [
 def kubectl(tmp_path_factory) -> Iterator[Kubectl]:
     """kubectl, for a cluster of two nodes."""
     folder = tmp_path_factory.mktemp("cluster")
-    ENGINE.import_image(IMAGE, busybox_root())
-    argv = [str(Path(sys.executable).parent / "longshore"), "up", f"--data={folder}/data"]
-    argv += [f"--prefix={PREFIX}", "--nodes=2"]
-    process = Process("longshore up", argv, folder / "up.log", is_inner=False)
-    try:
-        eventually(
-            lambda: (folder / "data/ready").exists() or not process.is_running,
-            within_s=60,
-            what="DIR/ready appears",
-        )
-        assert process.is_running, process.tail()
-        config = yaml.safe_load((folder / "data/kubeconfig").read_text())
-        server = config["clusters"][0]["cluster"]["server"]
-        yield Kubectl(binaries.usual(), server, folder)
-    finally:
-        process.stop(40)
-        for container in ENGINE.containers():
-            if container["Labels"].get(NODE_LABEL, "").startswith(f"{PREFIX}-"):
-                ENGINE.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
-        ENGINE.call("DELETE", f"/images/{IMAGE}?force=1")
+    with up(folder, IMAGE, nodes=2) as cluster:
+        yield Kubectl(binaries.usual(), cluster.server, folder)
 
 
 @pytest.fixture

@@ -3,56 +3,78 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 
 from orchestrator.api.app import Api
 from orchestrator.api.server import serving
+from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Writer
 from orchestrator.store import Put, Store, keys
 from orchestrator.store.memory import MemoryServer, MemoryStore
 from orchestrator.world import World
+from proto import codec, subjects
+from proto.bus import Envelope
+from proto.bus.memory import MemoryBus, Network
+from proto.bus.stream import Stream, open_end
 from proto.errors import Unavailable
+from proto.frames import Channel
 from proto.kinds.namespace import NAMESPACES, Namespace
-from proto.messages import LogRequest
+from proto.messages import StreamOutcome, StreamRequest, StreamStarted
 from proto.meta import ObjectMeta
 
-
-class Log:
-    """A log of two chunks."""
-
-    def __init__(self, *, breaks: bool) -> None:
-        self._chunks = [b"one\n", b"two\n", b""]
-        self._breaks = breaks
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    async def read(self) -> bytes:
-        if self._breaks and len(self._chunks) == 1:
-            raise Unavailable("the agent went away")
-        return self._chunks.pop(0)
+Serve = Callable[[StreamRequest, Stream], Awaitable[StreamOutcome]]
+"""What a node does with a stream."""
 
 
-class Logs:
-    """Logs of every node but ``dead``, whole but for ``breaking``; remembers what was asked."""
+class Node:
+    """A node's end of the streams; what it serves is for each test to say."""
 
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, LogRequest]] = []
+    def __init__(self, bus: MemoryBus, name: str, serve: Serve) -> None:
+        self.asked: list[StreamRequest] = []
+        self._bus = bus
+        self._name = name
+        self._serve = serve
 
-    async def logs(self, node: str, request: LogRequest) -> Log:
-        if node == "dead":
-            raise Unavailable("the agent of node dead does not answer")
-        self.asked.append((node, request))
-        return Log(breaks=node == "breaking")
+    async def run(self) -> None:
+        """Until cancelled."""
+        requests = await self._bus.subscribe(subjects.open_stream(self._name))
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                tasks.create_task(self._answer(await requests.get()))
+
+    async def _answer(self, envelope: Envelope) -> None:
+        request = codec.decode(envelope.payload, StreamRequest)
+        self.asked.append(request)
+        async with open_end(
+            self._bus,
+            hears=subjects.stream_to_node(request.stream),
+            speaks=subjects.stream_from_node(request.stream),
+        ) as stream:
+            await self._bus.publish(envelope.reply, codec.encode(StreamStarted()))
+            try:
+                outcome = await self._serve(request, stream)
+                await stream.send(Channel.OUTCOME, codec.encode(outcome))
+            except Unavailable:
+                pass  # the reader has gone
+
+
+async def serve_log(_request: StreamRequest, stream: Stream) -> StreamOutcome:
+    """A log of two lines."""
+    await stream.send(Channel.STDOUT, b"one\n")
+    await stream.send(Channel.STDOUT, b"two\n")
+    return StreamOutcome()
+
+
+async def break_off(_request: StreamRequest, stream: Stream) -> StreamOutcome:
+    """A log that cannot be read to its end."""
+    await stream.send(Channel.STDOUT, b"one\n")
+    return StreamOutcome(error="the log's stream broke")
 
 
 @dataclass
@@ -63,7 +85,7 @@ class Running:
     world: World
     verbs: Verbs
     writer: Writer
-    logs: Logs
+    nodes: dict[str, Node]
     http: aiohttp.ClientSession
     stop: Callable[[], Awaitable[None]]
     """Stop answering, as at the orchestrator's end."""
@@ -81,8 +103,16 @@ def clock() -> int:
 
 
 @asynccontextmanager
-async def running(store: Store | None = None, port: int = 0) -> AsyncIterator[Running]:
-    """An API whose orchestrator leads, with the namespace ``default``."""
+async def running(
+    store: Store | None = None, port: int = 0, *, nodes: Mapping[str, Serve] | None = None
+) -> AsyncIterator[Running]:
+    """An API whose orchestrator leads, with the namespace ``default``.
+
+    Args:
+        store: Where objects are kept; one of its own.
+        port: Where it answers; a free one.
+        nodes: What nodes do with streams, besides ``n1`` and ``breaking``, which have logs.
+    """
     store = store or MemoryStore(MemoryServer())
     await store.txn([], [Put(keys.LEADER, b"test")])
     leader = await store.get(keys.LEADER)
@@ -90,15 +120,20 @@ async def running(store: Store | None = None, port: int = 0) -> AsyncIterator[Ru
     world = World()
     writer = Writer(store, world)
     verbs = Verbs(world, writer, clock, random.Random(1))
-    logs = Logs()
-    api = Api(world, verbs, logs, clock)
+    network = Network()
+    agents = MemoryBus(network, "agents")
+    served = {"n1": serve_log, "breaking": break_off, **(nodes or {})}
+    made = {name: Node(agents, name, serve) for name, serve in served.items()}
+    api = Api(world, verbs, Streams(MemoryBus(network, "orchestrator"), verbs.new_uid), clock)
     async with asyncio.TaskGroup() as tasks:
         lead = tasks.create_task(writer.run(leader.create_revision))
+        working = [tasks.create_task(node.run()) for node in made.values()]
         await writer.ready.wait()
         if world.get(NAMESPACES, "", "default") is None:
             await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
         async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
             chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
             url = f"http://127.0.0.1:{chosen}"
-            yield Running(url, world, verbs, writer, logs, http, stack.aclose)
-        lead.cancel()
+            yield Running(url, world, verbs, writer, made, http, stack.aclose)
+        for task in (lead, *working):
+            task.cancel()

@@ -448,8 +448,8 @@ async def test_logs_are_asked_of_the_pods_node():
         )
         async with api.http.get(f"{api.url}{PODS}/p/log?tailLines=5&follow=true") as response:
             assert await response.text() == "one\ntwo\n"
-        node, asked = api.logs.asked[0]
-        assert (node, asked.container, asked.tail_lines, asked.follow) == ("n1", "c", 5, True)
+        (asked,) = api.nodes["n1"].asked
+        assert (asked.container, asked.tail_lines, asked.follow) == ("c", 5, True)
         for query, said in (
             ("container=x", "container x is not valid for pod p"),
             ("previous=true", 'previous terminated container "c" in pod "p" not found'),

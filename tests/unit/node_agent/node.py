@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+import uuid
 from collections.abc import Callable
 
 from node_agent.core.observed import Container, Sandbox
@@ -10,8 +11,11 @@ from node_agent.engine import Engine
 from node_agent.host import MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
+from orchestrator.runtime.streams import Streams
 from proto import codec, subjects
 from proto.bus.memory import MemoryBus, Network
+from proto.errors import BadRequest, LongshoreError, NotFound
+from proto.frames import Channel
 from proto.messages import (
     AssignedPod,
     Assignment,
@@ -21,8 +25,6 @@ from proto.messages import (
     NodeReport,
     PodReport,
     StreamFailed,
-    StreamGrant,
-    StreamReply,
 )
 
 
@@ -50,6 +52,7 @@ class Node:
     ) -> None:
         self.network = Network()
         self.control = MemoryBus(self.network, "control")
+        self.streams = Streams(self.control, lambda: uuid.uuid4().hex)
         self.disk = MemoryDisk()
         self.prober = FakeProber("10.0.0.2:9")
         self.engine = engine
@@ -157,28 +160,22 @@ class Node:
             [f for f in found if isinstance(f, Sandbox) and f.pod is not None],
         )
 
-    async def logs(self, request: LogRequest, *, pace: int = 1 << 20) -> bytes | StreamFailed:
-        """A whole log, granted `pace` bytes at a time."""
-        data = await self.control.subscribe(subjects.stream_data(request.stream))
-        answer = codec.decode(
-            await self.control.request(
-                subjects.logs(self.settings.node_name), codec.encode(request), timeout_s=10
-            ),
-            StreamReply,
-        )
-        if isinstance(answer, StreamFailed):
-            return answer
-        received = b""
-        async with asyncio.timeout(30):
-            while piece := (await data.get()).payload:
-                received += piece
-                assert len(piece) <= 65_536
-                grant = StreamGrant(total_bytes=len(received) + pace)
-                await self.control.publish(
-                    subjects.stream_grant(request.stream), codec.encode(grant)
-                )
-        await data.close()
-        return received
+    async def logs(self, request: LogRequest, *, pause_s: float = 0) -> bytes | StreamFailed:
+        """A whole log, by a reader that pauses after each piece."""
+        try:
+            async with (
+                asyncio.timeout(60),
+                self.streams.open(self.settings.node_name, request) as stream,
+            ):
+                received = b""
+                while (frame := await stream.receive()) is not None:
+                    if frame.channel is Channel.STDOUT:
+                        received += frame.data
+                    await asyncio.sleep(pause_s)
+                return received
+        except LongshoreError as error:
+            codes = {NotFound: 404, BadRequest: 400}
+            return StreamFailed(code=codes.get(type(error), 500), reason=str(error))
 
 
 def pod(report: NodeReport, name: str) -> PodReport | None:

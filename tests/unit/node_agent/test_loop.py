@@ -291,7 +291,7 @@ async def test_random_bytes_on_any_subject_are_counted_and_otherwise_ignored():
             subjects.assignment,
             subjects.report_request,
             subjects.probe,
-            subjects.logs,
+            subjects.open_stream,
         ):
             for size in (0, 1, 20, 2000):
                 await node.control.publish(subject(NODE), rng.randbytes(size))

@@ -14,7 +14,7 @@ def test_a_name_with_dots_is_one_token_and_comes_back():
 
 
 def test_no_two_subjects_of_a_node_are_the_same():
-    made = [subjects.assignment, subjects.report_request, subjects.probe, subjects.logs]
+    made = [subjects.assignment, subjects.report_request, subjects.probe, subjects.open_stream]
     made += [subjects.heartbeat, subjects.report, subjects.node_event]
     assert len({subject("n1") for subject in made}) == len(made)
 

@@ -1,0 +1,56 @@
+"""`longshore up` on this machine, for kubectl to talk to."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from tests.e2e.engine import Engine
+from tests.e2e.images import busybox_root
+from tests.e2e.process import Process
+from tests.e2e.waiting import eventually
+
+ENGINE = Engine(Path("/var/run/docker.sock"))
+CLUSTER_LABEL = "longshore.dev/cluster"
+
+
+class Up(NamedTuple):
+    """A cluster that is ready.
+
+    Attributes:
+        server: Where its API is.
+        data: Its folder.
+    """
+
+    server: str
+    data: Path
+
+
+@contextmanager
+def up(folder: Path, image: str, nodes: int) -> Iterator[Up]:
+    """A cluster that leaves nothing behind, and BusyBox under that name for its pods."""
+    data = folder / "data"
+    ENGINE.import_image(image, busybox_root())
+    argv = [str(Path(sys.executable).parent / "longshore"), "up", f"--data={data}"]
+    process = Process(
+        "longshore up", [*argv, f"--nodes={nodes}"], folder / "up.log", is_inner=False
+    )
+    try:
+        eventually(
+            lambda: (data / "ready").exists() or not process.is_running,
+            within_s=60,
+            what="DIR/ready appears",
+        )
+        assert process.is_running, process.tail()
+        config = yaml.safe_load((data / "kubeconfig").read_text())
+        yield Up(config["clusters"][0]["cluster"]["server"], data)
+    finally:
+        process.stop(40)
+        cluster = (data / "cluster").read_text() if (data / "cluster").exists() else "none"
+        for container in ENGINE.containers():
+            if container["Labels"].get(CLUSTER_LABEL) == cluster:
+                ENGINE.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        ENGINE.call("DELETE", f"/images/{image}?force=1")

@@ -1,0 +1,181 @@
+"""exec, attach, port-forward and cp with every kubectl of this machine: three ways to ask.
+
+Up to 1.29 they speak SPDY; 1.30 executes over a WebSocket and forwards over SPDY; later ones do
+both over WebSockets.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import pty
+import random
+import signal
+import struct
+import subprocess
+import termios
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl.binaries import Kubectl
+from tests.e2e.kubectl.cluster import ENGINE, Up, up
+from tests.e2e.waiting import eventually, throughout
+from tests.servers import free_port
+
+IMAGE = f"longshore-test-streams-{uuid.uuid4().hex[:6]}:1"
+MIB = 1 << 20
+PATIENCE_S = 60
+
+MANIFEST = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec:
+  containers:
+  - name: c
+    image: {image}
+    command: [sh, -c, "mkdir /www; head -c 1000000 /dev/zero > /www/zeros; httpd -f -p 8080 -h /www"]
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: cat}}
+spec:
+  containers:
+  - {{name: c, image: {image}, command: [cat], stdin: true}}
+"""
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
+    pytest.mark.skipif(
+        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
+        reason="no Docker engine answers at /var/run/docker.sock",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory) -> Iterator[Up]:
+    """One node with two pods: a web server, and a cat."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with up(folder, IMAGE, nodes=1) as found:
+        kubectl = Kubectl(binaries.usual(), found.server, folder)
+        kubectl("apply", "-f", "-", given=MANIFEST.format(image=IMAGE))
+        kubectl("wait", "--for=condition=Ready", "pod/web", "pod/cat", "--timeout=60s")
+        yield found
+
+
+@pytest.fixture(params=binaries.found(), ids=lambda path: path.name)
+def kubectl(request, cluster, tmp_path) -> Kubectl:
+    """Each kubectl."""
+    return Kubectl(request.param, cluster.server, tmp_path)
+
+
+def processes(*argv: str) -> list[int]:
+    """Of this machine, with exactly this command line."""
+    wanted = b"".join(word.encode() + b"\0" for word in argv)
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if path.read_bytes() == wanted:
+                found.append(int(path.parent.name))
+    return found
+
+
+def test_outputs_and_exit_codes_are_the_programs_own(kubectl) -> None:
+    answer = kubectl.run("exec", "web", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (answer.code, answer.out) == (7, "out\n")
+    assert answer.err == "err\ncommand terminated with exit code 7\n"
+    assert kubectl("exec", "web", "--", "true") == ""
+    assert "container x is not valid for pod web" in kubectl.fails(
+        "exec", "web", "-c", "x", "--", "true"
+    )
+    assert kubectl.run("exec", "web", "--", "nothing-by-that-name").code in (126, 127)
+
+
+def test_input_arrives_whole_and_ends(kubectl) -> None:
+    text = "".join(f"{number}\n" for number in range(300_000))
+    summed = kubectl("exec", "-i", "web", "--", "sha256sum", given=text)
+    assert summed.split()[0] == hashlib.sha256(text.encode()).hexdigest()
+    assert kubectl("exec", "-i", "web", "--", "cat", given="") == ""
+
+
+def test_a_large_output_arrives_whole_for_a_reader_that_pauses(kubectl) -> None:
+    size = 64 * MIB
+    digest, taken = hashlib.sha256(), 0
+    with kubectl.beside("exec", "web", "--", "head", "-c", str(size), "/dev/zero") as process:
+        while chunk := process.stdout.read(MIB):
+            if taken in (MIB, 8 * MIB):
+                throughout(lambda: process.poll() is None, for_s=1, what="it waits for its reader")
+            digest.update(chunk)
+            taken += len(chunk)
+        assert process.wait(PATIENCE_S) == 0
+    assert taken == size
+    assert digest.digest() == hashlib.sha256(bytes(size)).digest()
+
+
+def test_a_terminal_has_the_users_size_and_gives_its_exit_code(kubectl) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:  # the child becomes kubectl
+        argv, env = kubectl.command("exec", "-it", "web", "--", "sh")
+        os.execve(argv[0], argv, env)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 99, 0, 0))
+    os.kill(pid, signal.SIGWINCH)
+    seen = b""
+    while b"# " not in seen:
+        seen += os.read(terminal, 4096)
+    os.write(terminal, b"stty size; exit 5\r")
+    with contextlib.suppress(OSError):  # EIO is a terminal's end
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    os.close(terminal)
+    assert b"33 99\r\n" in seen
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
+
+
+def test_a_client_that_is_killed_takes_its_program_with_it(kubectl) -> None:
+    seconds = str(random.SystemRandom().randrange(10**6, 10**7))
+    with (
+        Path("/dev/zero").open("rb") as endless,  # so that nothing can be read from the client
+        kubectl.beside("exec", "-i", "web", "--", "sleep", seconds, stdin=endless),
+    ):
+        eventually(lambda: processes("sleep", seconds), within_s=PATIENCE_S, what="it runs")
+    eventually(lambda: not processes("sleep", seconds), within_s=PATIENCE_S, what="it has ended")
+
+
+def test_who_attaches_talks_to_the_containers_own_program(kubectl) -> None:
+    word = uuid.uuid4().hex.encode() + b"\n"
+    with kubectl.beside("attach", "-i", "cat", stdin=subprocess.PIPE) as process:
+        process.stdin.write(word)
+        process.stdin.flush()
+        assert process.stdout.read(len(word)) == word
+    assert kubectl("get", "pod", "cat", "--no-headers").split()[2:4] == ["Running", "0"]
+
+
+def test_many_connections_are_forwarded_at_once(kubectl) -> None:
+    port = free_port()
+
+    def fetch(_: int) -> bytes:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/zeros", timeout=30) as answer:
+            content: bytes = answer.read()
+            return content
+
+    with kubectl.beside("port-forward", "pod/web", f"{port}:8080") as process:
+        assert b"Forwarding from" in process.stdout.readline()
+        with ThreadPoolExecutor(6) as pool:
+            assert set(pool.map(fetch, range(18))) == {bytes(1_000_000)}
+
+
+def test_files_are_copied_there_and_back(kubectl, tmp_path) -> None:
+    content = random.Random(1).randbytes(4 * MIB)
+    (tmp_path / "there").write_bytes(content)
+    name = uuid.uuid4().hex
+    kubectl("cp", str(tmp_path / "there"), f"web:/tmp/{name}")
+    kubectl("cp", f"web:/tmp/{name}", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_bytes() == content
