@@ -80,6 +80,9 @@ _LONG = frozenset({"log", "exec", "attach", "portforward"})
 """Parts that a client may look at, or talk to, for as long as it likes."""
 
 
+_READS = ("GET", "HEAD")
+
+
 class Api:
     """The application behind one port.
 
@@ -177,6 +180,10 @@ class Api:
         handler = handlers.get(request.method)
         if handler is resources.list_ and call.query.is_watch:
             return await watch.watch(call)
+        if request.method not in _READS and not self._services.streams.can_reach_nodes:
+            # It could be stored, and would be carried out later; who asks for a change is better
+            # served by hearing that nothing will happen now.
+            raise Unavailable("NATS cannot be reached, so no node would hear of it: try again")
         if handler is None or (target.namespace is None and handler is not resources.list_):
             raise method_not_allowed()
         return await handler(call)
@@ -190,7 +197,7 @@ class Api:
             answered = reviews.answer(review, await bodies.read(request))
             return await answer(request, answered, status=201)
         found = await _openapi(request, parts_) or await self._about_server(request, parts_)
-        if request.method not in ("GET", "HEAD"):
+        if request.method not in _READS:
             raise method_not_allowed()
         return found
 

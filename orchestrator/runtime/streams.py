@@ -23,6 +23,11 @@ class Streams:
         self._bus = bus
         self._new_id = new_id
 
+    @property
+    def can_reach_nodes(self) -> bool:
+        """Whether agents hear us at all."""
+        return self._bus.connected
+
     @asynccontextmanager
     async def open(self, node: str, request: StreamRequest) -> AsyncIterator[Stream]:
         """A stream, until the context ends, which ends it on the node as well.

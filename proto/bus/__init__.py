@@ -84,6 +84,11 @@ class Intake(Protocol):
 class Bus(Protocol):
     """Publish, subscribe, ask."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether messages go out and come in."""
+        ...
+
     async def publish(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None
     ) -> None:

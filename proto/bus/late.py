@@ -32,6 +32,11 @@ class LateBus:
     def _ring(self) -> None:
         self.on_connect()
 
+    @property
+    def connected(self) -> bool:
+        """See `Bus`."""
+        return self._bus is not None and self._bus.connected
+
     def _connected(self) -> NatsBus:
         if self._bus is None:
             raise Unavailable("not connected to NATS yet")

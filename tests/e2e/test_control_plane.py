@@ -92,6 +92,7 @@ def test_without_nats_no_host_is_taken_for_lost(cluster: Cluster) -> None:
     before = cluster.instances(*cluster.hosts)
 
     cluster.nats.kill()
+    eventually(lambda: not _accepts(cluster), within_s=10, what="writes are put off")
     throughout(
         lambda: {uid_of(pod) for pod in cluster.api.pods("web")} == before.keys(),
         for_s=SILENCE_S,
@@ -111,6 +112,7 @@ def test_losing_all_that_nats_stored_loses_nothing(cluster: Cluster) -> None:
     cluster.nats.kill()
     cluster.wipe_nats()
     cluster.start_nats()
+    eventually(lambda: _accepts(cluster), within_s=20, what="a write is taken")
     cluster.await_nodes(*cluster.hosts)
     cluster.deploy("later", 3)
 

@@ -89,6 +89,8 @@ class Running:
     http: aiohttp.ClientSession
     stop: Callable[[], Awaitable[None]]
     """Stop answering, as at the orchestrator's end."""
+    network: Network
+    """The bus; the API's client of it is ``orchestrator``."""
 
     async def ask(self, method: str, path: str, body: Any = None, **kwargs: Any) -> tuple[int, Any]:
         """Status and JSON of an answer."""
@@ -134,6 +136,6 @@ async def running(
         async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
             chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
             url = f"http://127.0.0.1:{chosen}"
-            yield Running(url, world, verbs, writer, made, http, stack.aclose)
+            yield Running(url, world, verbs, writer, made, http, stack.aclose, network)
         for task in (lead, *working):
             task.cancel()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from proto import codec, kinds
+from proto.kinds.namespace import NAMESPACES
 from tests.unit.api.server import running
 
 PATHS = [
@@ -177,6 +178,24 @@ async def test_nothing_is_answered_about_kinds_before_the_state_is_loaded():
                 assert response.status == 503
                 assert response.headers["Retry-After"] == "1"
         assert (await api.ask("GET", "/version"))[0] == 200
+
+
+async def test_while_the_bus_is_away_reads_are_served_and_writes_put_off():
+    room = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "room"}}
+    async with running() as api:
+        api.network.cut("orchestrator")
+        assert (await api.ask("GET", "/api/v1/namespaces/default"))[0] == 200
+        for method, path in (
+            ("POST", "/api/v1/namespaces"),
+            ("PATCH", "/api/v1/namespaces/default"),
+            ("DELETE", "/api/v1/namespaces/default"),
+        ):
+            async with api.http.request(method, api.url + path, json=room) as response:
+                assert response.status == 503
+                assert response.headers["Retry-After"] == "1"
+        assert api.world.get(NAMESPACES, "", "room") is None
+        api.network.heal("orchestrator")
+        assert (await api.ask("POST", "/api/v1/namespaces", room))[0] == 201
 
 
 async def test_requests_beyond_what_is_bearable_are_put_off(monkeypatch):
