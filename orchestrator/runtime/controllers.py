@@ -1,12 +1,12 @@
 """Which change rings for which object, and what each controller gets to see of the world."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.core import deployment, evictions, garbage, namespaces, replicaset
-from orchestrator.core.decisions import Decision, Plan
-from orchestrator.runtime.reconcile import Reconciler
+from orchestrator.core.decisions import Plan
+from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto import kinds
 from proto.kinds.deployment import DEPLOYMENTS
@@ -32,7 +32,7 @@ class Controllers:
     def __init__(
         self,
         world: World,
-        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        perform: Perform,
         clock: Callable[[], int],
     ) -> None:
         self._world = world

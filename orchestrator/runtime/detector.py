@@ -4,16 +4,16 @@ What to conclude is decided by `core.node_lifecycle`, what to write down by `cor
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from msgspec.structs import replace
 
 from orchestrator.core import node_lifecycle, node_verdicts
-from orchestrator.core.decisions import Decision, Plan
+from orchestrator.core.decisions import Plan
 from orchestrator.core.node_lifecycle import Memory, Observation, Probe, State, Timing, Verdict
 from orchestrator.core.reports import PROBE_ANNOTATION
-from orchestrator.runtime.reconcile import Reconciler
+from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, World
 from proto import codec, subjects
 from proto.bus import Bus
@@ -47,7 +47,7 @@ class Detector:
         *,
         world: World,
         bus: Bus,
-        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        perform: Perform,
         clock: Callable[[], int],
         timing: Timing,
         on_silent: Callable[[str], None],
@@ -171,8 +171,7 @@ class Detector:
         peers = [
             node.name
             for node in self._nodes.values()
-            if node.name != name
-            and node.last_beat_ms is not None
+            if node.last_beat_ms is not None
             and now_ms - node.last_beat_ms < self._timing.suspect_ms
         ][:PEERS_MAX]
         observation = self._nodes[name]

@@ -6,13 +6,13 @@ the one held makes us ask for it.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
 from orchestrator.core import reports
-from orchestrator.core.decisions import Decision, Plan
-from orchestrator.runtime.reconcile import Reconciler
+from orchestrator.core.decisions import Plan
+from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.world import Change, World
 from proto import codec, subjects
@@ -51,7 +51,7 @@ class Intake:
         world: World,
         bus: Bus,
         recorder: Recorder,
-        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        perform: Perform,
         clock: Callable[[], int],
         on_beat: HeardBeat,
         on_report: HeardReport,

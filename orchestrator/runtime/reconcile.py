@@ -16,6 +16,9 @@ log = structlog.get_logger()
 
 K = TypeVar("K", bound=tuple[str, ...])
 
+Perform = Callable[[Iterable[Decision]], Awaitable[int]]
+"""Carries out decisions; returns how many failed."""
+
 WORKERS = 16
 """Passes under way at once: enough to fill the writer's transactions while they wait for theirs."""
 
@@ -39,7 +42,7 @@ class Reconciler(Generic[K]):
         self,
         name: str,
         plan: Callable[[K, int], Plan],
-        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        perform: Perform,
         clock: Callable[[], int],
     ) -> None:
         self._name = name

@@ -12,7 +12,6 @@ import structlog
 from orchestrator.store import Store, WatchEvent, keys
 from orchestrator.world import Change, World
 from orchestrator.world.entry import Entry, version_of
-from proto import kinds
 from proto.errors import Compacted, Unavailable
 
 log = structlog.get_logger()
@@ -50,7 +49,7 @@ async def _watch(store: Store, world: World) -> None:
 def _changes(world: World, events: Sequence[WatchEvent]) -> list[Change]:
     changes = []
     for position, event in enumerate(events):
-        kind = next((k for k in kinds.ALL if event.key.startswith(keys.prefix(k))), None)
+        kind = keys.kind_of(event.key)
         if kind is None:  # a newer orchestrator's kind: not ours to serve
             continue
         new = None if event.item is None else Entry.stored(kind, event.item)

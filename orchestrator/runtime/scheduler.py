@@ -4,11 +4,11 @@ A pod that fits nowhere waits until a node or another pod changes; nothing is tr
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from orchestrator.core import binding
-from orchestrator.core.decisions import Decision
 from orchestrator.core.scheduling import NodeTable, schedule
+from orchestrator.runtime.reconcile import Perform
 from orchestrator.world import Change, World
 from proto.kinds.node import NODES
 from proto.kinds.pod import PODS, Pod, is_active
@@ -37,7 +37,7 @@ class Scheduler:
     def __init__(
         self,
         world: World,
-        perform: Callable[[Iterable[Decision]], Awaitable[int]],
+        perform: Perform,
         clock: Callable[[], int],
     ) -> None:
         self._world = world

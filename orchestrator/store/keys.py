@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from proto import kinds
 from proto.kinds.kind import Kind
 
 ROOT = "/longshore/"
@@ -18,6 +19,9 @@ DEPLOYS = f"{ROOT}deploys/"
 """Outcome by message id of deploy events, so that each is applied once."""
 
 
+_KINDS = {(kind.group or "core", kind.plural): kind for kind in kinds.ALL}
+
+
 def of(kind: Kind[Any], namespace: str, name: str) -> str:
     """An object's key."""
     return f"{prefix(kind)}{namespace or '_'}/{name}"
@@ -26,6 +30,12 @@ def of(kind: Kind[Any], namespace: str, name: str) -> str:
 def prefix(kind: Kind[Any]) -> str:
     """What all keys of a kind start with."""
     return f"{REGISTRY}{kind.group or 'core'}/{kind.plural}/"
+
+
+def kind_of(key: str) -> Kind[Any] | None:
+    """The kind of the object under a key; None for one that this version does not know."""
+    parts = key.removeprefix(REGISTRY).split("/", 2)
+    return _KINDS.get((parts[0], parts[1])) if len(parts) == 3 else None
 
 
 def deploy(namespace: str, digest: str) -> str:

@@ -170,21 +170,20 @@ class World:
         came: list[Change] = []
         replaced: list[tuple[int, Entry]] = []
         listed = {item.key: item for item in listing.items}
-        for kind in kinds.ALL:
-            prefix = keys.prefix(kind)
-            for key, item in listed.items():
-                if not key.startswith(prefix):
-                    continue
-                new = Entry.stored(kind, item)
-                if new is None:
-                    log.error("world.undecodable", key=key)
-                    continue
-                old = self.entry(kind, new.namespace, new.name)
-                if old is not None and old.object.metadata.uid != new.object.metadata.uid:
-                    replaced.append((new.version, old))
-                    old = None
-                if old is None or old.version != new.version:
-                    came.append(Change(new.version, kind, old, new))
+        for key, item in listed.items():
+            kind = keys.kind_of(key)
+            if kind is None:  # a newer orchestrator's kind: not ours to serve
+                continue
+            new = Entry.stored(kind, item)
+            if new is None:
+                log.error("world.undecodable", key=key)
+                continue
+            old = self.entry(kind, new.namespace, new.name)
+            if old is not None and old.object.metadata.uid != new.object.metadata.uid:
+                replaced.append((new.version, old))
+                old = None
+            if old is None or old.version != new.version:
+                came.append(Change(new.version, kind, old, new))
         vanished = (
             entry
             for kind in kinds.ALL

@@ -30,7 +30,10 @@ class OwnerIndex:
                 dependents.pop(_key(old), None)
                 if not dependents:
                     self._dependents.pop(owner.uid, None)
-            self._orphans.get((old.kind, old.namespace), {}).pop(old.name, None)
+            room = self._orphans.get((old.kind, old.namespace), {})
+            room.pop(old.name, None)
+            if not room:
+                self._orphans.pop((old.kind, old.namespace), None)
         if new is not None:
             self._uids[new.object.metadata.uid] = new
             for owner in new.object.metadata.owner_references:
