@@ -1,4 +1,4 @@
-"""What Docker itself can do: create and start containers through aiodocker, nothing else."""
+"""What Docker itself can do: containers and commands through aiodocker, nothing else."""
 
 import asyncio
 import uuid
@@ -42,3 +42,18 @@ async def start_s(engine: Path, count: int, at_a_time: int) -> float:
             async with asyncio.TaskGroup() as tasks:
                 for container in made:
                     tasks.create_task(remove(container))
+
+
+def engine(socket: str) -> aiodocker.Docker:
+    return aiodocker.Docker(url=f"unix://{socket}")
+
+
+async def execute(docker: aiodocker.Docker, container: str, command: list[str]) -> bytes:
+    """What a command prints, once it has ended well."""
+    found = await docker.containers.container(container).exec(command, stdin=False)
+    said = b""
+    async with found.start(detach=False) as stream:
+        while message := await stream.read_out():
+            said += message.data
+    assert (await found.inspect())["ExitCode"] == 0
+    return said

@@ -1,14 +1,11 @@
 """How fast pods start, beside what Docker alone can do on the same machine in the same minutes."""
 
 import asyncio
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 
 from tests.bench import raw
+from tests.bench.embedded import embedded
 from tests.bench.figures import Figure
 from tests.e2e.engine import Engine
 from tests.e2e.kubeapi import APPS, CORE, KubeApi, deployment, pod, uid_of
@@ -20,7 +17,6 @@ ROUNDS = 3
 CONCURRENCIES = (4, 6, 8)
 """Docker is at its best somewhere here; facts differ with cores and disks, so try them all."""
 
-API_PORT = 16444
 KIND_LABEL = "longshore.dev/kind"
 """``container`` on the containers of pods, ``sandbox`` on the holders of their networks."""
 
@@ -34,7 +30,8 @@ def measure(testbed: Testbed) -> list[Figure]:
     testbed.wipe()
     ours: list[float] = []
     theirs: dict[int, list[float]] = {concurrency: [] for concurrency in CONCURRENCIES}
-    with _embedded(testbed, host.engine) as (api, first_pod_s):
+    with embedded(testbed, host.engine) as api:
+        first_pod_s = _first_pod_s(api, host.engine)
         for _ in range(ROUNDS):
             ours.append(_apply_s(api, host.engine))
             for concurrency, found in theirs.items():
@@ -81,33 +78,15 @@ def measure(testbed: Testbed) -> list[Figure]:
     ]
 
 
-@contextmanager
-def _embedded(testbed: Testbed, engine: Engine) -> Iterator[tuple[KubeApi, float]]:
-    """`longshore up --nodes 1`, and how long its first pod took."""
-    data = testbed.root.directory / "embedded"
-    up = testbed.root.spawn(
-        "longshore-up",
-        *("env", f"DOCKER_HOST=unix://{engine.socket_path}"),
-        str(Path(sys.executable).parent / "longshore"),
-        *("up", "--nodes=1", f"--data={data}", f"--port={API_PORT}"),
-    )
-    try:
-
-        def is_ready() -> bool:
-            assert up.is_running, up.tail()
-            return (data / "ready").exists()
-
-        eventually(is_ready, within_s=60, what="longshore up is ready")
-        api = KubeApi(f"http://127.0.0.1:{API_PORT}")
-        elapsed = stopwatch()
-        api.create(f"{CORE}/pods", pod("first"))
-        _await_running(api, f"{CORE}/pods", 1)
-        first_pod_s = elapsed()
-        api.call("DELETE", f"{CORE}/pods/first")
-        _await_calm(engine)
-        yield api, first_pod_s
-    finally:
-        up.stop()
+def _first_pod_s(api: KubeApi, engine: Engine) -> float:
+    """Seconds until the first pod of a cluster that just became ready runs."""
+    elapsed = stopwatch()
+    api.create(f"{CORE}/pods", pod("first"))
+    _await_running(api, f"{CORE}/pods", 1)
+    took_s = elapsed()
+    api.call("DELETE", f"{CORE}/pods/first")
+    _await_calm(engine)
+    return took_s
 
 
 def _apply_s(api: KubeApi, engine: Engine) -> float:
