@@ -7,6 +7,7 @@ stored and seen. Times are RFC 3339 text in UTC with whole seconds, as Kubernete
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
@@ -189,8 +190,12 @@ def format_time(ms: int) -> str:
     >>> format_time(0)
     '1970-01-01T00:00:00Z'
     """
-    moment = dt.datetime.fromtimestamp(ms // 1000, dt.UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _format_seconds(ms // 1000)
+
+
+@lru_cache(maxsize=64)  # what is written within one second has one time
+def _format_seconds(seconds: int) -> str:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_time_ms(text: str) -> int:
