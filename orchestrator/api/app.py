@@ -120,7 +120,7 @@ class Api:
         parts_ = routes.segments(request.path)
         target: Target | None = None
         try:
-            target = routes.parse(parts_)
+            target = routes.parse(parts_, self._services.world.kinds)
             if target is not None and _is_long(request, target):
                 return await self._about(request, target)
             async with self._admitted(), asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -196,13 +196,16 @@ class Api:
                 raise method_not_allowed()
             answered = reviews.answer(review, await bodies.read(request))
             return await answer(request, answered, status=201)
-        found = await _openapi(request, parts_) or await self._about_server(request, parts_)
+        kinds = self._services.world.kinds.all
+        found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)
         if request.method not in _READS:
             raise method_not_allowed()
         return found
 
     async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
-        known = discovery.answer(parts_, request.headers.get("Accept", ""))
+        known = discovery.answer(
+            parts_, request.headers.get("Accept", ""), self._services.world.kinds.all
+        )
         if known is not None:
             body, content_type = known
             response = await answer(request, body, content_type=content_type)
@@ -232,26 +235,30 @@ def _is_long(request: web.Request, target: Target) -> bool:
     )
 
 
-async def _openapi(request: web.Request, parts_: list[str]) -> web.Response | None:
+async def _openapi(
+    request: web.Request, parts_: list[str], kinds: openapi.Kinds
+) -> web.Response | None:
     """The index, or a document; None for any other path."""
     match parts_:
         case ["openapi", "v2"] if "protobuf" in request.headers.get("Accept", ""):
             kind = {"Content-Type": openapi.V2_PROTOBUF_TYPE}
             return web.Response(body=openapi.V2_PROTOBUF, headers=kind)
         case ["openapi", "v3"]:
-            return await answer(request, openapi.index())
-        case ["openapi", "v3", *rest] if "/".join(rest) in openapi.group_versions():
-            return await _openapi_document(request, "/".join(rest))
+            return await answer(request, openapi.index(kinds))
+        case ["openapi", "v3", *rest] if "/".join(rest) in openapi.group_versions(kinds):
+            return await _openapi_document(request, "/".join(rest), kinds)
     return None
 
 
-async def _openapi_document(request: web.Request, group_version: str) -> web.Response:
+async def _openapi_document(
+    request: web.Request, group_version: str, kinds: openapi.Kinds
+) -> web.Response:
     """One that clients may keep for good: its address changes when it does."""
-    etag = f'"{openapi.etag(group_version)}"'
+    etag = f'"{openapi.etag(group_version, kinds)}"'
     if request.headers.get("If-None-Match") == etag:
         response = web.Response(status=304)
     else:
-        response = await answer(request, openapi.document(group_version))
+        response = await answer(request, openapi.document(group_version, kinds))
     response.headers["ETag"] = etag
     if "hash" in request.query:
         response.headers["Cache-Control"] = "public, immutable"

@@ -1,17 +1,16 @@
 """What kinds there are: the aggregated form (two requests) and the legacy one (one per group).
 
-Everything here is fixed when the process starts, so each document is built once.
+The documents follow from the tuple of all kinds, and are built once for each.
 """
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from msgspec import Struct
 
 from orchestrator.api import negotiation, reviews, routes
-from proto import kinds
-from proto.kinds.kind import STANDARD_VERBS
+from proto.kinds.kind import STANDARD_VERBS, Kind
 
 VERSION = {
     "major": "1",
@@ -32,6 +31,10 @@ _RESPONSE_KINDS = {
     "eviction": ("policy", "v1", "Eviction"),
 }
 """Kinds of subresources that are not the object itself."""
+
+
+Kinds = tuple[Kind[Any], ...]
+"""All kinds: `Registry.all`."""
 
 
 class _Part(Struct, frozen=True):
@@ -59,8 +62,11 @@ class _Resource(Struct, frozen=True):
     parts: tuple[_Part, ...] = ()
 
 
-def _resources() -> Iterator[_Resource]:
-    for kind in kinds.ALL:
+Groups = dict[str, dict[str, list[_Resource]]]
+
+
+def _resources(kinds: Kinds) -> Iterator[_Resource]:
+    for kind in kinds:
         own = (kind.group, kind.version, kind.name)
         yield _Resource(
             kind.group,
@@ -89,36 +95,41 @@ def _resources() -> Iterator[_Resource]:
         )
 
 
-@cache
-def _groups() -> dict[str, dict[str, list[_Resource]]]:
-    """Group, then version, to resources, in the order of `kinds.ALL`."""
-    found: dict[str, dict[str, list[_Resource]]] = {}
-    for resource in _resources():
+@lru_cache(maxsize=2)  # one for each state of the registry: the present one, and the last
+def _groups(kinds: Kinds) -> Groups:
+    """Group, then version, to resources, in the order of the kinds."""
+    found: Groups = {}
+    for resource in _resources(kinds):
         found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
     return found
 
 
-def answer(parts: list[str], accept: str) -> tuple[dict[str, Any], str] | None:
+def answer(parts: list[str], accept: str, kinds: Kinds) -> tuple[dict[str, Any], str] | None:
     """The document at a path, with its Content-Type; None when it is no place of discovery."""
+    groups = _groups(kinds)
     version = _aggregated_version(accept)
     match parts:
         case ["api"]:
             if version:
-                return _aggregated([""], version)
+                return _aggregated({"": groups[""]}, version)
             return _plain({"kind": "APIVersions", "versions": ["v1"]} | _NO_ADDRESSES)
         case ["apis"]:
-            named = [group for group in _groups() if group]
+            named = {group: found for group, found in groups.items() if group}
             if version:
                 return _aggregated(named, version)
             return _plain(
-                {"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(g) for g in named]}
+                {
+                    "kind": "APIGroupList",
+                    "apiVersion": "v1",
+                    "groups": [_group(*g) for g in named.items()],
+                }
             )
-        case ["api", found] if found in _groups()[""]:
-            return _plain(_resource_list("", found))
-        case ["apis", group] if group in _groups() and group:
-            return _plain({"kind": "APIGroup", "apiVersion": "v1"} | _group(group))
-        case ["apis", group, found] if group and found in _groups().get(group, {}):
-            return _plain(_resource_list(group, found))
+        case ["api", found] if found in groups[""]:
+            return _plain(_resource_list(found, groups[""][found]))
+        case ["apis", group] if group in groups and group:
+            return _plain({"kind": "APIGroup", "apiVersion": "v1"} | _group(group, groups[group]))
+        case ["apis", group, found] if group and found in groups.get(group, {}):
+            return _plain(_resource_list(f"{group}/{found}", groups[group][found]))
     return None
 
 
@@ -141,7 +152,7 @@ def _aggregated_version(accept: str) -> str:
     return ""
 
 
-def _aggregated(groups: list[str], version: str) -> tuple[dict[str, Any], str]:
+def _aggregated(groups: Groups, version: str) -> tuple[dict[str, Any], str]:
     body = {
         "kind": "APIGroupDiscoveryList",
         "apiVersion": f"apidiscovery.k8s.io/{version}",
@@ -155,10 +166,10 @@ def _aggregated(groups: list[str], version: str) -> tuple[dict[str, Any], str]:
                         "resources": [_aggregated_resource(r) for r in resources],
                         "freshness": "Current",
                     }
-                    for found, resources in _groups()[group].items()
+                    for found, resources in versions.items()
                 ],
             }
-            for group in groups
+            for group, versions in groups.items()
         ],
     }
     # Clients compare the parameters literally.
@@ -186,16 +197,14 @@ def _aggregated_resource(found: _Resource) -> dict[str, Any]:
     }
 
 
-def _group(group: str) -> dict[str, Any]:
-    versions = [
-        {"groupVersion": f"{group}/{version}", "version": version} for version in _groups()[group]
-    ]
-    return {"name": group, "versions": versions, "preferredVersion": versions[0]} | _NO_ADDRESSES
+def _group(group: str, versions: Iterable[str]) -> dict[str, Any]:
+    served = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
+    return {"name": group, "versions": served, "preferredVersion": served[0]} | _NO_ADDRESSES
 
 
-def _resource_list(group: str, version: str) -> dict[str, Any]:
+def _resource_list(group_version: str, served: Iterable[_Resource]) -> dict[str, Any]:
     resources: list[dict[str, Any]] = []
-    for found in _groups()[group][version]:
+    for found in served:
         resources.append(
             {
                 "name": found.plural,
@@ -222,6 +231,6 @@ def _resource_list(group: str, version: str) -> dict[str, Any]:
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
-        "groupVersion": f"{group}/{version}" if group else version,
+        "groupVersion": group_version,
         "resources": resources,
     }

@@ -10,13 +10,14 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import msgspec.inspect as look
 
 from orchestrator.api import routes
-from proto import codec, kinds
+from proto import codec
+from proto.kinds import ALL as BUILT_IN
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS
 from proto.meta import ObjectMeta
@@ -27,6 +28,12 @@ V2_PROTOBUF = bytes.fromhex("0a03322e30120a0a036c6162120376312e")
 V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """Without the ``@`` of the real one: kubectl cannot parse that."""
 
+Kinds = tuple[Kind[Any], ...]
+"""All kinds: `Registry.all`."""
+
+DOCUMENTS_MAX = 128
+"""Kept: twice as many as a cluster with many definitions has groups and versions."""
+
 _COMMON_FIELDS = {
     "apiVersion": "The group and version of the kind, such as apps/v1.",
     "kind": "The kind of object, in CamelCase.",
@@ -36,12 +43,12 @@ _COMMON_FIELDS = {
 }
 
 
-@cache
-def document(group_version: str) -> bytes:
+@lru_cache(maxsize=DOCUMENTS_MAX)
+def document(group_version: str, kinds: Kinds) -> bytes:
     """The document of ``api/v1`` or ``apis/apps/v1``."""
     schemas: dict[str, Any] = {}
     paths: dict[str, Any] = {}
-    for kind in kinds.ALL:
+    for kind in kinds:
         if _group_version(kind) == group_version:
             paths |= _paths(kind)
             _add_schema(kind.type, schemas)
@@ -56,24 +63,24 @@ def document(group_version: str) -> bytes:
     )
 
 
-def etag(group_version: str) -> str:
+def etag(group_version: str, kinds: Kinds) -> str:
     """Changes when the document does."""
-    return hashlib.sha256(document(group_version)).hexdigest()[:32].upper()
+    return hashlib.sha256(document(group_version, kinds)).hexdigest()[:32].upper()
 
 
-def group_versions() -> list[str]:
+def group_versions(kinds: Kinds) -> list[str]:
     """Every document there is."""
-    return list(dict.fromkeys(_group_version(kind) for kind in kinds.ALL))
+    return list(dict.fromkeys(_group_version(kind) for kind in kinds))
 
 
-@cache
-def index() -> bytes:
+@lru_cache(maxsize=2)
+def index(kinds: Kinds) -> bytes:
     """The list of documents; the hash makes each cacheable for good."""
     return codec.encode(
         {
             "paths": {
-                found: {"serverRelativeURL": f"/openapi/v3/{found}?hash={etag(found)}"}
-                for found in group_versions()
+                found: {"serverRelativeURL": f"/openapi/v3/{found}?hash={etag(found, kinds)}"}
+                for found in group_versions(kinds)
             }
         }
     )
@@ -127,7 +134,7 @@ def _name(model: type[Any]) -> str:
     """``io.k8s.api.apps.v1.Deployment``, as Kubernetes names it."""
     if model.__module__ == ObjectMeta.__module__:
         return f"io.k8s.apimachinery.pkg.apis.meta.v1.{model.__name__}"
-    home = next((k for k in kinds.ALL if k.type.__module__ == model.__module__), PODS)
+    home = next((k for k in BUILT_IN if k.type.__module__ == model.__module__), PODS)
     return f"io.k8s.api.{home.group or 'core'}.{home.version}.{model.__name__}"
 
 

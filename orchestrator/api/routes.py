@@ -4,7 +4,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from proto import kinds
+from orchestrator.world import Registry
 from proto.kinds.kind import Kind
 
 
@@ -23,9 +23,6 @@ class Target(Struct, frozen=True):
     subresource: str = ""
 
 
-_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in kinds.ALL}
-
-
 def segments(path: str) -> list[str]:
     """The parts of a path; clients may add a slash at its end.
 
@@ -36,23 +33,23 @@ def segments(path: str) -> list[str]:
     return inner.split("/") if inner else []
 
 
-def parse(parts: list[str]) -> Target | None:
+def parse(parts: list[str], kinds: Registry) -> Target | None:
     """The target of ``/api/v1/…`` or ``/apis/<group>/<version>/…``; None when it names none."""
     match parts:
         case ["api", version, *rest] if rest:
-            return _target("", version, rest)
+            return _target(kinds, "", version, rest)
         case ["apis", group, version, *rest] if group and rest:
-            return _target(group, version, rest)
+            return _target(kinds, group, version, rest)
     return None
 
 
-def _target(group: str, version: str, rest: list[str]) -> Target | None:
+def _target(kinds: Registry, group: str, version: str, rest: list[str]) -> Target | None:
     namespace: str | None = None
     if rest[0] == "namespaces" and len(rest) > 2:
-        namespaced = _BY_PATH.get((group, version, rest[2]))
+        namespaced = kinds.at(group, version, rest[2])
         if namespaced is not None and namespaced.is_namespaced:
             namespace, rest = rest[1], rest[2:]
-    kind = _BY_PATH.get((group, version, rest[0]))
+    kind = kinds.at(group, version, rest[0])
     if kind is None or len(rest) > 3 or "" in rest or namespace == "":
         return None
     name, subresource = (*rest[1:], "", "")[:2]

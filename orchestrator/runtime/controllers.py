@@ -8,7 +8,6 @@ from orchestrator.core import deployment, evictions, garbage, namespaces, replic
 from orchestrator.core.decisions import Plan
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
-from proto import kinds
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
@@ -57,7 +56,7 @@ class Controllers:
         """Run them for one term, until cancelled."""
         for name in namespaces.INITIAL:
             self._namespaces.ring((name,))
-        for kind in kinds.ALL:
+        for kind in self._world.kinds.all:
             for entry in self._world.entries(kind):
                 self._ring(entry)
         async with asyncio.TaskGroup() as tasks:
@@ -165,7 +164,7 @@ class Controllers:
             return Plan()
         contents = [
             (entry.kind, entry.object)
-            for kind in kinds.ALL
+            for kind in self._world.kinds.all
             if kind.is_namespaced
             for entry in self._world.entries(kind, name)
         ]
@@ -173,9 +172,9 @@ class Controllers:
 
     def _collect(self, key: tuple[str, str, str], _now_ms: int) -> Plan:
         resource, namespace, name = key
-        kind = next(kind for kind in kinds.ALL if kind.resource == resource)
-        found = self._world.get(kind, namespace, name)
-        if found is None:
+        kind = self._world.kinds.named(resource)
+        found = None if kind is None else self._world.get(kind, namespace, name)
+        if kind is None or found is None:
             return Plan()
         meta = found.metadata
         owners = {

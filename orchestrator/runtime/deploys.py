@@ -21,7 +21,7 @@ from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.store import Put, Store, keys
 from orchestrator.world import World
-from proto import codec, kinds, manifest, subjects
+from proto import codec, manifest, subjects
 from proto.bus import MESSAGE_ID_HEADER, Bus, Delivery
 from proto.errors import (
     AlreadyExists,
@@ -183,7 +183,7 @@ class Deploys:
         return applied
 
     def _apply(self, namespace: str, document: dict[str, Any]) -> _Applied:
-        kind = _kind_of(document)
+        kind = self._kind_of(document)
         document = _placed(document, kind, namespace)
         name = document["metadata"].get("name")
         if not isinstance(name, str) or not name:
@@ -202,6 +202,17 @@ class Deploys:
         verb = "unchanged" if op is None else "configured"
         return _Applied(op, verb, f"{_called(kind)}/{name} {verb}", warnings)
 
+    def _kind_of(self, document: dict[str, Any]) -> Kind[Any]:
+        api_version, name = document.get("apiVersion"), document.get("kind")
+        if not isinstance(api_version, str) or not isinstance(name, str):
+            raise BadRequest("apiVersion and kind: Required value")
+        kind = self._world.kinds.find(api_version, name)
+        if kind is None or kind is EVENTS:
+            raise BadRequest(f'no matches for kind "{name}" in version "{api_version}"')
+        if not kind.is_namespaced:
+            raise BadRequest(f"{name}: only objects of a namespace can be deployed by message")
+        return kind
+
     async def _current_lease(self) -> int:
         """The lease of outcomes stored now."""
         now = asyncio.get_running_loop().time()
@@ -219,18 +230,6 @@ def _items(document: dict[str, Any]) -> Sequence[dict[str, Any]]:
             raise BadRequest("items: every item must be an object")
         return items
     return (document,)
-
-
-def _kind_of(document: dict[str, Any]) -> Kind[Any]:
-    api_version, name = document.get("apiVersion"), document.get("kind")
-    if not isinstance(api_version, str) or not isinstance(name, str):
-        raise BadRequest("apiVersion and kind: Required value")
-    kind = kinds.find(api_version, name)
-    if kind is None or kind is EVENTS:
-        raise BadRequest(f'no matches for kind "{name}" in version "{api_version}"')
-    if not kind.is_namespaced:
-        raise BadRequest(f"{name}: only objects of a namespace can be deployed by message")
-    return kind
 
 
 def _placed(document: dict[str, Any], kind: Kind[Any], namespace: str) -> dict[str, Any]:

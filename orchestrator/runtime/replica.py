@@ -49,7 +49,7 @@ async def _watch(store: Store, world: World) -> None:
 def _changes(world: World, events: Sequence[WatchEvent]) -> list[Change]:
     changes = []
     for position, event in enumerate(events):
-        kind = keys.kind_of(event.key)
+        kind = world.kinds.stored_at(event.key)
         if kind is None:  # a newer orchestrator's kind: not ours to serve
             continue
         new = None if event.item is None else Entry.stored(kind, event.item)

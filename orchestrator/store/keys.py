@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from proto import kinds
 from proto.kinds.kind import Kind
 
 ROOT = "/longshore/"
@@ -19,9 +18,6 @@ DEPLOYS = f"{ROOT}deploys/"
 """Outcome by message id of deploy events, so that each is applied once."""
 
 
-_KINDS = {(kind.group or "core", kind.plural): kind for kind in kinds.ALL}
-
-
 def of(kind: Kind[Any], namespace: str, name: str) -> str:
     """An object's key."""
     return f"{prefix(kind)}{namespace or '_'}/{name}"
@@ -32,10 +28,10 @@ def prefix(kind: Kind[Any]) -> str:
     return f"{REGISTRY}{kind.group or 'core'}/{kind.plural}/"
 
 
-def kind_of(key: str) -> Kind[Any] | None:
-    """The kind of the object under a key; None for one that this version does not know."""
+def prefix_of(key: str) -> str:
+    """The prefix of the kind of the object under a key; empty when it is no object's key."""
     parts = key.removeprefix(REGISTRY).split("/", 2)
-    return _KINDS.get((parts[0], parts[1])) if len(parts) == 3 else None
+    return f"{REGISTRY}{parts[0]}/{parts[1]}/" if len(parts) == 3 else ""
 
 
 def deploy(namespace: str, digest: str) -> str:

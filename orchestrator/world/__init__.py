@@ -22,7 +22,7 @@ from orchestrator.store import Listing, keys
 from orchestrator.world.entry import Change, Entry, version_of
 from orchestrator.world.feed import Feed
 from orchestrator.world.index import OwnerIndex, PodsByNode
-from proto import kinds
+from orchestrator.world.registry import Registry
 from proto.errors import Compacted
 from proto.kinds.kind import Kind
 from proto.kinds.pod import Pod
@@ -39,7 +39,7 @@ HISTORY_LIMIT = 20_000
 
 Bell = Callable[[Sequence[Change]], None]
 
-__all__ = ["HISTORY_LIMIT", "Change", "Entry", "Feed", "World"]
+__all__ = ["HISTORY_LIMIT", "Change", "Entry", "Feed", "Registry", "World"]
 
 
 class World:
@@ -47,7 +47,10 @@ class World:
 
     def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
         self.revision = 0
-        self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {k: {} for k in kinds.ALL}
+        self.kinds = Registry()
+        self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {
+            kind: {} for kind in self.kinds.all
+        }
         self._history: deque[Change] = deque(maxlen=history_limit)
         self._forgotten = 0  # the version below which history is incomplete
         self._bells: list[Bell] = []
@@ -171,7 +174,7 @@ class World:
         replaced: list[tuple[int, Entry]] = []
         listed = {item.key: item for item in listing.items}
         for key, item in listed.items():
-            kind = keys.kind_of(key)
+            kind = self.kinds.stored_at(key)
             if kind is None:  # a newer orchestrator's kind: not ours to serve
                 continue
             new = Entry.stored(kind, item)
@@ -186,7 +189,7 @@ class World:
                 came.append(Change(new.version, kind, old, new))
         vanished = (
             entry
-            for kind in kinds.ALL
+            for kind in self.kinds.all
             for entry in self.entries(kind)
             if keys.of(kind, entry.namespace, entry.name) not in listed
         )

@@ -3,28 +3,30 @@ import json
 import pytest
 
 from orchestrator.api import discovery, openapi, routes
+from orchestrator.world import Registry
 from proto import kinds
+from proto.kinds import ALL
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = V2.replace("v=v2", "v=v2beta1")
 
 
 def legacy(*parts):
-    answer = discovery.answer(list(parts), "application/json")
+    answer = discovery.answer(list(parts), "application/json", ALL)
     assert answer is not None
     return answer[0]
 
 
 def test_a_client_gets_the_first_aggregated_form_it_knows():
-    body, content_type = discovery.answer(["apis"], f"{V2},{V2BETA1},application/json")
+    body, content_type = discovery.answer(["apis"], f"{V2},{V2BETA1},application/json", ALL)
     assert content_type == V2
     assert body["apiVersion"] == "apidiscovery.k8s.io/v2"
-    assert discovery.answer(["apis"], f"{V2BETA1},application/json")[1] == V2BETA1
+    assert discovery.answer(["apis"], f"{V2BETA1},application/json", ALL)[1] == V2BETA1
 
 
 @pytest.mark.parametrize("accept", ["", "*/*", "application/json", "application/json, " + V2])
 def test_a_client_that_knows_no_aggregated_form_gets_the_legacy_one(accept):
-    body, content_type = discovery.answer(["apis"], accept)
+    body, content_type = discovery.answer(["apis"], accept, ALL)
     assert body["kind"] == "APIGroupList"
     assert content_type == "application/json"
 
@@ -32,7 +34,7 @@ def test_a_client_that_knows_no_aggregated_form_gets_the_legacy_one(accept):
 def test_both_forms_name_the_same_resources():
     aggregated = set()
     for root in ("api", "apis"):
-        for group in discovery.answer([root], V2)[0]["items"]:
+        for group in discovery.answer([root], V2, ALL)[0]["items"]:
             for version in group["versions"]:
                 for found in version["resources"]:
                     where = (group["metadata"].get("name", ""), version["version"])
@@ -52,7 +54,7 @@ def test_both_forms_name_the_same_resources():
 
 def test_the_core_group_is_not_among_the_named_ones():
     assert "" not in [group["name"] for group in legacy("apis")["groups"]]
-    assert [item["metadata"] for item in discovery.answer(["api"], V2)[0]["items"]] == [{}]
+    assert [item["metadata"] for item in discovery.answer(["api"], V2, ALL)[0]["items"]] == [{}]
 
 
 def test_a_drain_finds_evictions():
@@ -65,13 +67,13 @@ def test_a_drain_finds_evictions():
     "parts", [["api", "v2"], ["apis", "nope"], ["apis", "apps", "v2"], ["apis", ""], ["x"]]
 )
 def test_what_is_not_there_is_not_discovered(parts):
-    assert discovery.answer(parts, "") is None
+    assert discovery.answer(parts, "", ALL) is None
 
 
 @pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.plural)
 def test_every_kind_has_a_schema_and_takes_field_validation(kind):
     group_version = f"apis/{kind.api_version}" if kind.group else f"api/{kind.version}"
-    document = json.loads(openapi.document(group_version))
+    document = json.loads(openapi.document(group_version, ALL))
     wanted = {"group": kind.group, "version": kind.version, "kind": kind.name}
     schemas = document["components"]["schemas"].values()
     assert [s for s in schemas if wanted in s.get("x-kubernetes-group-version-kind", ())]
@@ -94,16 +96,16 @@ def references(value):
             yield from references(inner)
 
 
-@pytest.mark.parametrize("group_version", openapi.group_versions())
+@pytest.mark.parametrize("group_version", openapi.group_versions(ALL))
 def test_every_reference_of_a_document_leads_somewhere(group_version):
-    document = json.loads(openapi.document(group_version))
+    document = json.loads(openapi.document(group_version, ALL))
     schemas = document["components"]["schemas"]
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
 
 
 def test_schemas_are_named_by_the_group_they_belong_to():
-    schemas = json.loads(openapi.document("apis/apps/v1"))["components"]["schemas"]
+    schemas = json.loads(openapi.document("apis/apps/v1", ALL))["components"]["schemas"]
     assert {
         "io.k8s.api.apps.v1.DeploymentSpec",
         "io.k8s.api.core.v1.PodSpec",
@@ -113,9 +115,9 @@ def test_schemas_are_named_by_the_group_they_belong_to():
 
 
 def test_the_index_names_each_document_with_its_hash():
-    paths = json.loads(openapi.index())["paths"]
+    paths = json.loads(openapi.index(ALL))["paths"]
     assert set(paths) == {"api/v1", "apis/apps/v1"}
-    assert openapi.etag("api/v1") in paths["api/v1"]["serverRelativeURL"]
+    assert openapi.etag("api/v1", ALL) in paths["api/v1"]["serverRelativeURL"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_the_index_names_each_document_with_its_hash():
     ],
 )
 def test_paths_are_understood(path, plural, namespace, name, part):
-    found = routes.parse(routes.segments(path))
+    found = routes.parse(routes.segments(path), Registry())
     assert (found.kind.plural, found.namespace, found.name, found.subresource) == (
         plural, namespace, name, part,
     )  # fmt: skip
@@ -149,4 +151,4 @@ def test_paths_are_understood(path, plural, namespace, name, part):
     ],
 )  # fmt: skip
 def test_other_paths_are_not(path):
-    assert routes.parse(routes.segments(path)) is None
+    assert routes.parse(routes.segments(path), Registry()) is None
