@@ -213,7 +213,9 @@ class Api:
             return response
         match parts_:
             case []:
-                return await answer(request, {"paths": ["/api", "/apis", "/openapi/v3"]})
+                return await answer(
+                    request, {"paths": ["/api", "/apis", "/openapi/v2", "/openapi/v3"]}
+                )
             case ["version"]:
                 return await answer(request, discovery.VERSION)
             case ["readyz", *_] if self._services.world.is_empty:
@@ -243,6 +245,8 @@ async def _openapi(
         case ["openapi", "v2"] if "protobuf" in request.headers.get("Accept", ""):
             kind = {"Content-Type": openapi.V2_PROTOBUF_TYPE}
             return web.Response(body=openapi.V2_PROTOBUF, headers=kind)
+        case ["openapi", "v2"]:
+            return await answer(request, openapi.document_v2(kinds))
         case ["openapi", "v3"]:
             return await answer(request, openapi.index(kinds))
         case ["openapi", "v3", *rest] if "/".join(rest) in openapi.group_versions(kinds):

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import io
+import json
 
 import aiohttp
 import pytest
@@ -541,7 +542,24 @@ async def test_old_clients_get_the_smallest_document_they_accept():
         async with api.http.get(f"{api.url}/openapi/v2", headers={"Accept": accept}) as response:
             assert response.status == 200
             assert "@" not in response.headers["Content-Type"]
-        assert (await api.ask("GET", "/openapi/v2"))[0] == 404
+
+
+async def test_version_2_documents_what_version_3_does():
+    async with running() as api:
+        status, found = await api.ask("GET", "/openapi/v2")
+    assert status == 200
+    [operation] = [
+        path["patch"]
+        for name, path in found["paths"].items()
+        if name == "/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+    ]
+    assert operation["operationId"] == "patchAppsV1NamespacedDeployment"
+    assert {"dryRun", "fieldManager", "body"} <= {one["name"] for one in operation["parameters"]}
+    assert "application/merge-patch+json" in operation["consumes"]
+    schema = operation["responses"]["200"]["schema"]["$ref"]
+    assert schema.removeprefix("#/definitions/") in found["definitions"]
+    assert "#/components" not in json.dumps(found)
+    assert "oneOf" not in json.dumps(found)
 
 
 @pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.plural)
