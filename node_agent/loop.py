@@ -186,7 +186,7 @@ class Agent:
         self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
             uids=self._desired.keys(),
-            images={c.image for pod in assignment.pods for c in pod.spec.containers},
+            images={c.image for pod in assignment.pods for c in pod.spec.all_containers},
         )
         self._bell.set()
         self._report_bell.set()
@@ -328,6 +328,8 @@ class Agent:
             next_s = max(next_s + period_s, loop.time())
 
     def _tell(self, pod: PodKey, container: str, told: Told) -> None:
+        known = self._desired.get(pod.uid)
+        debugging = [c.name for c in known.spec.ephemeral_containers] if known else []
         event = NodeEvent(
             node=self._node,
             namespace=pod.namespace,
@@ -337,7 +339,7 @@ class Agent:
             reason=told.reason,
             message=told.message,
             at_ms=self._clock(),
-            field_path=field_path(container),
+            field_path=field_path(container, debugging),
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)

@@ -38,6 +38,7 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
     """How to make a container.
 
     Attributes:
+        processes_of: The container whose processes it shares; empty: it has its own.
         entrypoint: Empty: the image's own.
         cpu_limit_milli: Thousandths of a core; 0: no limit.
         cpu_request_milli: Its weight when cores are scarce.
@@ -48,6 +49,7 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
     labels: Mapping[str, str]
     image: str
     sandbox_id: str
+    processes_of: str = ""
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = {}

@@ -56,6 +56,7 @@ def container_config(
     *,
     attempt: int,
     backoff: int,
+    processes_of: str = "",
 ) -> ContainerConfig:
     """The next attempt at one of the pod's containers."""
     key = naming.key(pod)
@@ -69,6 +70,7 @@ def container_config(
         ),
         image=spec.image,
         sandbox_id=sandbox.id,
+        processes_of=sandbox.id if pod.spec.share_process_namespace else processes_of,
         entrypoint=tuple(expand(word, env) for word in spec.command),
         command=tuple(expand(word, env) for word in spec.args),
         env=env,

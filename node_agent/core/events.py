@@ -1,5 +1,7 @@
 """What people read in ``kubectl get events``. Source of the words: the kubelet."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 NORMAL = "Normal"
@@ -14,9 +16,15 @@ class Told(Struct, frozen=True):
     message: str
 
 
-def field_path(container: str) -> str:
-    """What an event is about; empty: the pod as a whole."""
-    return f"spec.containers{{{container}}}" if container else ""
+def field_path(container: str, debugging: Collection[str] = ()) -> str:
+    """What an event is about; empty: the pod as a whole.
+
+    Args:
+        container: Its name.
+        debugging: The names of the pod's ephemeral containers.
+    """
+    kind = "ephemeralContainers" if container in debugging else "containers"
+    return f"spec.{kind}{{{container}}}" if container else ""
 
 
 def pulling(image: str) -> Told:

@@ -32,6 +32,7 @@ from node_agent.core.actions import (
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, Sandbox, State, by_pod, pool
 from proto.kinds.container import Container as ContainerSpec
+from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
 
 ATTEMPTS_KEPT = 2
@@ -142,8 +143,7 @@ class _Planner:
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its holder first, then its containers."""
         if is_finished(pod, view):
-            for unused in view.sandboxes:
-                self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
+            self._end_debugging(key, pod, view)
             return
         sandbox = view.sandbox
         for other in view.sandboxes:
@@ -152,9 +152,22 @@ class _Planner:
         if sandbox is None or sandbox.state is not State.RUNNING:
             self._renew_sandbox(key, pod, view, sandbox)
             return
-        for spec in pod.spec.containers:
+        for spec in pod.spec.all_containers:
             self._bring_up_container(key, pod, spec, view, sandbox)
-        names = {spec.name for spec in pod.spec.containers}
+        self._clear_away(key, pod, view)
+
+    def _end_debugging(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
+        """The pod's own containers are done: whatever still looks at them ends, then the holder."""
+        running = [c for c in view.containers if c.state is State.RUNNING]
+        for container in running:
+            self._stop(key, container, configs.grace_s(pod), "the pod has finished")
+        if not running:
+            for unused in view.sandboxes:
+                self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
+
+    def _clear_away(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
+        """Attempts that are of no more use."""
+        names = {spec.name for spec in pod.spec.all_containers}
         for container in view.containers:
             attempts = view.attempts[container.container]
             is_old = container not in attempts[:ATTEMPTS_KEPT] and container.has_ended
@@ -196,12 +209,12 @@ class _Planner:
     ) -> None:
         newest = view.newest(spec.name)
         if newest is None:
-            self._create(key, pod, spec, sandbox, None, cause="assigned")
+            self._create(key, pod, spec, view, sandbox, None, cause="assigned")
             return
         is_current = newest.spec_hash == naming.spec_hash(spec)
         is_joined = newest.sandbox_id == sandbox.id
         if newest.has_ended:
-            self._again(key, pod, spec, sandbox, newest)
+            self._again(key, pod, spec, view, sandbox, newest)
         elif newest.state is State.CREATED and is_current and is_joined:
             if self._is_held_back(key, spec.name):
                 return
@@ -223,11 +236,12 @@ class _Planner:
         key: PodKey,
         pod: AssignedPod,
         spec: ContainerSpec,
+        view: PodView,
         sandbox: Sandbox,
         ended: Container,
     ) -> None:
         """Another attempt when policy and back-off allow."""
-        if not restart.is_wanted(pod.spec.restart_policy, ended):
+        if not restart.is_wanted(restart.policy(pod, spec), ended):
             return
         is_changed = ended.spec_hash != naming.spec_hash(spec)
         due_ms = restart.due_at_ms(ended)
@@ -246,13 +260,14 @@ class _Planner:
             )
             return
         cause = "its definition changed" if is_changed else "it ended"
-        self._create(key, pod, spec, sandbox, ended, cause=cause)
+        self._create(key, pod, spec, view, sandbox, ended, cause=cause)
 
     def _create(
         self,
         key: PodKey,
         pod: AssignedPod,
         spec: ContainerSpec,
+        view: PodView,
         sandbox: Sandbox,
         ended: Container | None,
         *,
@@ -275,6 +290,12 @@ class _Planner:
                 pass
         if self._is_held_back(key, spec.name):
             return
+        target = spec.target_container_name if isinstance(spec, EphemeralContainer) else ""
+        looked_at = view.newest(target) if target else None
+        if target and (looked_at is None or looked_at.state is not State.RUNNING):
+            text = f'target container "{target}" does not run'
+            self.waits.append(Wait(key, spec.name, "CreateContainerConfigError", text, None))
+            return
         is_changed = ended is not None and ended.spec_hash != naming.spec_hash(spec)
         config = configs.container_config(
             self._host.name,
@@ -284,6 +305,7 @@ class _Planner:
             sandbox,
             attempt=0 if ended is None else ended.attempt + 1,
             backoff=(0 if ended is None or is_changed else restart.restarts_in_a_row(ended) + 1),
+            processes_of="" if looked_at is None else looked_at.id,
         )
         self.actions.append(CreateContainer(key, spec.name, config, cause))
 

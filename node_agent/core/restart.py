@@ -6,6 +6,9 @@ newest attempt, and when it ended Docker knows: an agent that restarts forgets n
 """
 
 from node_agent.core.observed import Container
+from proto.kinds.container import Container as ContainerSpec
+from proto.kinds.ephemeral import EphemeralContainer
+from proto.messages import AssignedPod
 
 DELAY_MIN_MS = 10_000
 DELAY_MAX_MS = 300_000
@@ -32,6 +35,11 @@ def restarts_in_a_row(ended: Container) -> int:
 def due_at_ms(ended: Container) -> int:
     """When the next attempt may start."""
     return ended.ended_at_ms + delay_ms(restarts_in_a_row(ended))
+
+
+def policy(pod: AssignedPod, spec: ContainerSpec) -> str:
+    """The restart policy of one container: what was added to debug a pod runs once."""
+    return "Never" if isinstance(spec, EphemeralContainer) else pod.spec.restart_policy
 
 
 def is_wanted(policy: str, ended: Container) -> bool:

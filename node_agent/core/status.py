@@ -4,7 +4,9 @@ Transition times are derived from the containers' own times, so that a restarted
 one, says the same.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
 
 from node_agent.core import restart
 from node_agent.core.actions import Wait
@@ -46,6 +48,11 @@ def pod_status(
         _container_status(pod, spec, view, waits.get((pod.uid, spec.name)))
         for spec in pod.spec.containers
     )
+    debugging = tuple(
+        replace(found, ready=False)
+        for spec in pod.spec.ephemeral_containers
+        for found in (_container_status(pod, spec, view, waits.get((pod.uid, spec.name))),)
+    )
     phase = _phase(pod, statuses)
     sandbox = view.sandbox
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
@@ -54,12 +61,19 @@ def pod_status(
         pod_ip = host_ip
     return PodStatus(
         phase=phase,
-        conditions=_conditions(view, statuses, phase, accepted_at_ms, has_sandbox=has_sandbox),
+        conditions=_conditions(
+            [c for spec in pod.spec.containers for c in view.attempts.get(spec.name, ())],
+            statuses,
+            phase,
+            accepted_at_ms,
+            has_sandbox=has_sandbox,
+        ),
         host_ip=host_ip,
         pod_ip=pod_ip,
         pod_ips=(PodIP(ip=pod_ip),) if pod_ip else (),
         start_time=format_time(accepted_at_ms),
         container_statuses=statuses,
+        ephemeral_container_statuses=debugging,
         qos_class=qos_class(pod.spec),
     )
 
@@ -75,7 +89,7 @@ def _container_status(
     attempts = view.attempts.get(spec.name, ())
     newest = attempts[0] if attempts else None
     previous = attempts[1] if len(attempts) > 1 else None
-    state = _state(pod, newest, wait)
+    state = _state(pod, spec, newest, wait)
     if newest is not None and newest.has_ended and state.waiting is not None:
         previous = newest
     is_running = newest is not None and newest.state is State.RUNNING
@@ -97,13 +111,15 @@ def _container_status(
     )
 
 
-def _state(pod: AssignedPod, newest: Container | None, wait: Wait | None) -> ContainerState:
+def _state(
+    pod: AssignedPod, spec: ContainerSpec, newest: Container | None, wait: Wait | None
+) -> ContainerState:
     if newest is not None and newest.state is State.RUNNING:
         started_at = format_time(newest.started_at_ms)
         return ContainerState(running=ContainerStateRunning(started_at=started_at))
     is_leaving = pod.delete_grace_s is not None
     if newest is not None and newest.has_ended:
-        is_wanted = restart.is_wanted(pod.spec.restart_policy, newest)
+        is_wanted = restart.is_wanted(restart.policy(pod, spec), newest)
         if wait is None or is_leaving or not is_wanted:
             return ContainerState(terminated=_terminated(newest))
     elif is_leaving and newest is None:
@@ -155,7 +171,7 @@ def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
 
 
 def _conditions(
-    view: PodView,
+    containers: Sequence[Container],
     statuses: tuple[ContainerStatus, ...],
     phase: str,
     accepted_at_ms: int,
@@ -164,8 +180,8 @@ def _conditions(
 ) -> tuple[Condition, ...]:
     is_over = phase in ("Succeeded", "Failed")
     unready = [status.name for status in statuses if not status.ready]
-    ends = [c.ended_at_ms for c in view.containers if c.has_ended]
-    starts = [c.started_at_ms for c in view.containers if c.state is State.RUNNING]
+    ends = [c.ended_at_ms for c in containers if c.has_ended]
+    starts = [c.started_at_ms for c in containers if c.state is State.RUNNING]
     changed_ms = max((ends or [accepted_at_ms]) if unready else starts, default=accepted_at_ms)
     reason = message = ""
     if phase == "Succeeded":

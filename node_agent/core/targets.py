@@ -20,8 +20,8 @@ def logged(
     if pod is None:
         return unknown_pod(request.pod_uid)
     name = request.container
-    if name not in {spec.name for spec in pod.spec.containers}:
-        return StreamFailed(code=400, reason=f"container {name} is not valid for pod {pod.name}")
+    if refused := _unknown_container(name, pod):
+        return refused
     attempts = [c for c in view.attempts.get(name, ()) if c.state is not State.CREATED]
     newest = view.newest(name)
     is_newest_unstarted = newest is not None and newest not in attempts
@@ -48,8 +48,8 @@ def running(
     if pod is None:
         return unknown_pod(request.pod_uid)
     name = request.container
-    if name not in {spec.name for spec in pod.spec.containers}:
-        return StreamFailed(code=400, reason=f"container {name} is not valid for pod {pod.name}")
+    if refused := _unknown_container(name, pod):
+        return refused
     newest = view.newest(name)
     if newest is None or newest.state is not State.RUNNING:
         text = f'container not found ("{name}"): no attempt at it runs in pod {pod.name}'
@@ -67,6 +67,14 @@ def address(uid: str, pod: AssignedPod | None, view: PodView, host_ip: str) -> s
     if sandbox is None or sandbox.state is not State.RUNNING or not sandbox.ip:
         return StreamFailed(code=400, reason=f"pod {pod.name} is not running: it has no address")
     return sandbox.ip
+
+
+def _unknown_container(name: str, pod: AssignedPod) -> StreamFailed | None:
+    names = [spec.name for spec in pod.spec.all_containers]
+    if name in names:
+        return None
+    text = f"container {name} is not valid for pod {pod.name}: valid containers are: "
+    return StreamFailed(code=400, reason=text + ", ".join(names))
 
 
 def unknown_pod(uid: str) -> StreamFailed:

@@ -116,6 +116,7 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
         "HostConfig": {
             "NetworkMode": f"container:{config.sandbox_id}",
             "IpcMode": f"container:{config.sandbox_id}",
+            "PidMode": f"container:{config.processes_of}" if config.processes_of else "",
             "CpuShares": max(CPU_SHARES_MIN, shares),
             "NanoCpus": config.cpu_limit_milli * 1_000_000,
             "Memory": config.memory_limit_bytes,

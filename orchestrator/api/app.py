@@ -67,6 +67,11 @@ async def _log(call: Call) -> web.StreamResponse:
 _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "status": {"GET": resources.get, "PUT": resources.update, "PATCH": resources.patch_},
     "scale": {"GET": parts.get_scale, "PUT": parts.update_scale, "PATCH": parts.patch_scale},
+    "ephemeralcontainers": {
+        "GET": resources.get,
+        "PUT": resources.update,
+        "PATCH": resources.patch_,
+    },
     "finalize": {"PUT": resources.update},
     "binding": {"POST": parts.bind},
     "eviction": {"POST": parts.evict},

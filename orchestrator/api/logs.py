@@ -25,7 +25,8 @@ def request_for(pod: Pod, query: MultiMapping[str], now_ms: int) -> LogRequest:
     """
     container = container_of(pod, query.get("container", ""))
     previous = flag(query, "previous")
-    status = next((s for s in pod.status.container_statuses if s.name == container), None)
+    statuses = (*pod.status.container_statuses, *pod.status.ephemeral_container_statuses)
+    status = next((s for s in statuses if s.name == container), None)
     _check_has_log(pod, container, status, previous=previous)
     return LogRequest(
         pod_uid=pod.metadata.uid,
@@ -46,15 +47,20 @@ def container_of(pod: Pod, name: str) -> str:
         BadRequest: There is none of that name, or several and no name.
     """
     names = [container.name for container in pod.spec.containers]
+    debugging = [container.name for container in pod.spec.ephemeral_containers]
     if not name:
         if len(names) == 1:
             return names[0]
+        also = f" or one of the ephemeral containers: [{' '.join(debugging)}]" if debugging else ""
         raise BadRequest(
             f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
-            f"[{' '.join(names)}]"
+            f"[{' '.join(names)}]{also}"
         )
-    if name not in names:
-        raise BadRequest(f"container {name} is not valid for pod {pod.metadata.name}")
+    if name not in names + debugging:
+        raise BadRequest(
+            f"container {name} is not valid for pod {pod.metadata.name}: valid containers are: "
+            f"{', '.join(names + debugging)}"
+        )
     return name
 
 

@@ -80,7 +80,7 @@ def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: i
         old: As it is.
         new: As asked for; what this subresource may not change is ignored.
         subresource: Empty for the object itself, ``status``, ``scale``, ``binding`` or
-            ``finalize``.
+            ``finalize`` and so on.
         now_ms: Epoch milliseconds; unused by the kinds there are, and part of the contract.
 
     Raises:
@@ -100,7 +100,7 @@ def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: i
     if _has(kind, "spec") and cast("Any", found).spec != cast("Any", old).spec:
         meta = replace(found.metadata, generation=old.metadata.generation + 1)
         found = replace(found, metadata=meta)
-    _check(kind, found, old, only="status" if subresource == "status" else "")
+    _check(kind, found, old, subresource)
     return found
 
 
@@ -169,6 +169,9 @@ def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
     if subresource == "binding":
         spec = replace(cast("Any", old).spec, node_name=cast("Any", new).spec.node_name)
         return replace(old, spec=spec, status=cast("Any", new).status)
+    if subresource == "ephemeralcontainers":
+        added = cast("Any", new).spec.ephemeral_containers
+        return replace(old, spec=replace(cast("Any", old).spec, ephemeral_containers=added))
     if subresource == "finalize":
         return replace(old, spec=cast("Any", new).spec)
     meta = replace(
@@ -194,16 +197,18 @@ def _with_kept_finalizers(old: Namespace, new: Namespace) -> Namespace:
     return replace(new, spec=replace(new.spec, finalizers=old.spec.finalizers))
 
 
-def _check(kind: Kind[R], new: R, old: R | None, *, only: str = "") -> None:
-    """Raises Invalid with every wrong field, or with those below `only`."""
+def _check(kind: Kind[R], new: R, old: R | None, subresource: str = "") -> None:
+    """Raises Invalid with every wrong field of those that the subresource may change."""
     errors = validation.metadata(
         new.metadata, is_namespaced=kind.is_namespaced, name_is_label=kind is NAMESPACES
     )
-    errors += [error for error in kind.validate(new, old) if error not in errors]
+    check_part = kind.validate_part.get(subresource)
+    found = check_part(new, old) if check_part and old is not None else kind.validate(new, old)
+    errors += [error for error in found if error not in errors]
     if old is not None:
         errors += _late_finalizers(new, old)
-    if only:
-        errors = [error for error in errors if error.field.startswith(only)]
+    if subresource == "status":
+        errors = [error for error in errors if error.field.startswith("status")]
     if errors:
         raise Invalid(kind.name, new.metadata.name or new.metadata.generate_name, errors)
 

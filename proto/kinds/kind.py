@@ -66,6 +66,7 @@ class Kind(Generic[R]):
         columns: Besides Name (first) and Age, which the columns name themselves.
         defaults: Fills in what Kubernetes fills in; idempotent.
         validate: Every wrong field of ``(new, old)``; ``old`` is None on create.
+        validate_part: The same by subresource, where `validate` would forbid what it is for.
         fields: Field selectors it has beyond metadata.name and metadata.namespace.
         has_status: Whether ``status`` is a subresource (ignored by writes to the object itself).
         has_scale: Whether ``/scale`` reads and writes ``spec.replicas``.
@@ -85,6 +86,7 @@ class Kind(Generic[R]):
     columns: tuple[Column, ...] = ()
     defaults: Callable[[R], R] = _unchanged
     validate: Callable[[R, R | None], list[FieldError]] = _no_errors
+    validate_part: Mapping[str, Callable[[R, R], list[FieldError]]] = field(default_factory=dict)
     fields: Mapping[str, Callable[[R], str]] = field(default_factory=dict)
     has_status: bool = True
     has_scale: bool = False

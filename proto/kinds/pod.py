@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from proto import quantity
 from proto.errors import FieldError
-from proto.kinds import validation
+from proto.kinds import ephemeral, validation
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
+from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
 from proto.meta import Condition, Model, ObjectMeta, Resource, Time, is_true, parse_time_ms
 
@@ -30,12 +31,10 @@ class PodSpec(Model, frozen=True, kw_only=True):
         {
             "volumes",
             "initContainers",
-            "ephemeralContainers",
             "affinity",
             "topologySpreadConstraints",
             "securityContext",
             "activeDeadlineSeconds",
-            "shareProcessNamespace",
             "hostPID",
             "hostIPC",
             "hostUsers",
@@ -66,6 +65,9 @@ class PodSpec(Model, frozen=True, kw_only=True):
     )
 
     containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
+    ephemeral_containers: Annotated[
+        tuple[EphemeralContainer, ...], Meta(extra={"merge_key": "name"})
+    ] = ()
     restart_policy: str = ""
     termination_grace_period_seconds: int | None = None
     node_name: str = ""
@@ -73,8 +75,14 @@ class PodSpec(Model, frozen=True, kw_only=True):
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     host_network: bool = False
+    share_process_namespace: bool = False
     dns_policy: str = ""
     scheduler_name: str = ""
+
+    @property
+    def all_containers(self) -> tuple[Container, ...]:
+        """Its own, and those that were added to debug it."""
+        return (*self.containers, *self.ephemeral_containers)
 
 
 class PodIP(Model, frozen=True, kw_only=True):
@@ -101,6 +109,7 @@ class PodStatus(Model, frozen=True, kw_only=True):
     )
     start_time: Time = ""
     container_statuses: tuple[ContainerStatus, ...] = ()
+    ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
 
 
@@ -198,6 +207,9 @@ def default_spec(spec: PodSpec) -> PodSpec:
     return replace(
         spec,
         containers=tuple(default_container(c, spec.host_network) for c in spec.containers),
+        ephemeral_containers=tuple(
+            default_container(c, host_network=False) for c in spec.ephemeral_containers
+        ),
         restart_policy=spec.restart_policy or "Always",
         termination_grace_period_seconds=(
             30
@@ -225,8 +237,15 @@ def defaults(pod: Pod) -> Pod:
 
 
 def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
-    """Every wrong field of a pod's spec, after defaults."""
+    """Every wrong field of a new pod's spec, or of a template's, after defaults."""
     errors: list[FieldError] = []
+    if spec.ephemeral_containers:
+        errors.append(
+            validation.forbidden(
+                f"{path}.ephemeralContainers",
+                "may only be added to a pod that exists, through its subresource",
+            )
+        )
     if not spec.containers:
         errors.append(validation.required(f"{path}.containers"))
     seen: set[str] = set()
@@ -289,8 +308,10 @@ def _validate_toleration(at: str, found: Toleration) -> list[FieldError]:
 
 def validate(new: Pod, old: Pod | None) -> list[FieldError]:
     """Every wrong field; most of a pod's spec may not change once it exists."""
-    errors = validate_spec("spec", new.spec)
-    if old is None or errors:
+    if old is None:
+        return validate_spec("spec", new.spec)
+    errors = validate_spec("spec", replace(new.spec, ephemeral_containers=()))
+    if errors:
         return errors
     allowed = replace(
         new.spec,
@@ -315,6 +336,12 @@ def validate(new: Pod, old: Pod | None) -> list[FieldError]:
     elif old.spec.node_name and new.spec.node_name != old.spec.node_name:
         errors.append(validation.forbidden("spec.nodeName", "a bound pod stays on its node"))
     return errors
+
+
+def _validate_ephemeral(new: Pod, old: Pod) -> list[FieldError]:
+    at, found = "spec.ephemeralContainers", new.spec.ephemeral_containers
+    errors = ephemeral.validate(at, found, new.spec.containers)
+    return errors or ephemeral.validate_change(at, found, old.spec.ephemeral_containers)
 
 
 def ready_cell(pod: Pod) -> str:
@@ -395,6 +422,8 @@ PODS: Kind[Pod] = Kind(
         "portforward": ("create", "get"),
         "binding": ("create",),
         "eviction": ("create",),
+        "ephemeralcontainers": ("get", "patch", "update"),
     },
+    validate_part={"ephemeralcontainers": _validate_ephemeral},
     is_deleted_gracefully=True,
 )

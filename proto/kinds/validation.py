@@ -63,6 +63,11 @@ def not_supported(path: str, value: object, choices: Iterable[str]) -> FieldErro
     )
 
 
+def not_found(path: str, value: object) -> FieldError:
+    """The field names something that is not there."""
+    return FieldError("FieldValueNotFound", path, f"Not found: {_quoted(value)}")
+
+
 def duplicate(path: str, value: object) -> FieldError:
     """A list holds the value twice."""
     return FieldError("FieldValueDuplicate", path, f"Duplicate value: {_quoted(value)}")

@@ -15,6 +15,7 @@ from node_agent.engine.docker import Docker
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
 from proto.kinds.container import ContainerPort, EnvVar, ResourceRequirements
+from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod, Assignment, LogRequest, NodeReport, StreamFailed
 from tests import servers
 from tests.images import busybox_image
@@ -241,6 +242,48 @@ async def test_a_container_over_its_memory_limit_is_reported_as_killed_for_it():
         report = await node.until(lambda r: r.pods and r.pods[0].status.phase == "Failed")
         ended = pod(report, "web").status.container_statuses[0].state.terminated
         assert (ended.exit_code, ended.reason) == (137, "OOMKilled")
+
+
+async def test_a_container_is_added_to_a_pod_that_runs_and_sees_the_others_processes():
+    async with a_node() as node:
+        web = a_pod("web", "sleep 4321 & wait")
+        await node.assign(web)
+        await node.running("web")
+        (before,), _ = await node.existing()
+        script = "for p in /proc/[0-9]*; do tr '\\0' ' ' < $p/cmdline; done; hostname"
+        debugger = EphemeralContainer(
+            name="debugger",
+            image="demo/busybox:1",
+            image_pull_policy="IfNotPresent",
+            command=("sh", "-c", script),
+            target_container_name="c0",
+        )
+        debugged = replace(web, spec=replace(web.spec, ephemeral_containers=(debugger,)))
+        await node.assign(debugged)
+        report = await node.until(
+            lambda r: any(
+                s.state.terminated for s in pod(r, "web").status.ephemeral_container_statuses
+            )
+        )
+        (status,) = pod(report, "web").status.ephemeral_container_statuses
+        assert status.state.terminated.exit_code == 0
+        assert b"sleep 4321" in await eventual_log(node, debugged, "debugger", until=b"web")
+        containers, _ = await node.existing()
+        assert {c.id for c in containers if c.container == "c0"} == {before.id}
+        await node.kill()
+        node.reports.clear()
+        await node.start()
+        await node.until(lambda r: pod(r, "web").status.ephemeral_container_statuses == (status,))
+        assert len((await node.existing())[0]) == 2
+
+
+async def test_containers_of_a_pod_may_share_their_processes():
+    async with a_node() as node:
+        looks = "until grep -qa 'sleep.4321' /proc/[0-9]*/cmdline; do sleep 0.1; done; echo seen; sleep 1000"
+        web = a_pod("web", "sleep 4321 & wait", looks, share_process_namespace=True)
+        await node.assign(web)
+        await node.running("web")
+        assert await eventual_log(node, web, "c1", until=b"\n") == b"seen\n"
 
 
 async def test_an_image_that_cannot_be_had_keeps_nobody_else_waiting():
