@@ -2,10 +2,11 @@
 
 BIN := .venv/bin
 SEEDS ?= 200
+REQUESTS ?= 20000
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format simulate bench setup python clean
+.PHONY: help demo test lint format simulate fuzz bench setup python clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -32,6 +33,9 @@ format: python ## Let ruff fix what it can
 
 simulate: python ## The whole cluster on virtual time under faults (SEEDS=200)
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+fuzz: python ## Wild requests at the API: no 5xx, no hang, no trace (REQUESTS=20000)
+	@$(BIN)/python -m tests.fuzz --requests $(REQUESTS)
 
 bench: setup ## Start rate, failover, decisions per second, footprint: a table and bench.json
 	@$(BIN)/python -m tests.bench

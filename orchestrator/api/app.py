@@ -111,7 +111,7 @@ class Api:
     def build(self) -> web.Application:
         """The application, for a runner with ``handler_cancellation``."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
-        app.router.add_route("*", "/{path:.*}", self.handle)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self.handle)  # a dot leaves newlines out
         app.on_response_prepare.append(_remember)
         app.on_shutdown.append(self._end_watches)
         return app

@@ -1,0 +1,1 @@
+"""Requests nobody would send on purpose, by the thousand: `python -m tests.fuzz`."""

@@ -1,0 +1,10 @@
+from tests.fuzz.__main__ import fuzz
+
+REQUESTS = 2_000
+"""A tenth of what `make fuzz` sends."""
+
+
+def test_wild_requests_are_answered_politely_and_leave_no_trace():
+    answers = fuzz(REQUESTS, seed=0)
+    assert answers.total() >= REQUESTS * 0.8  # hypothesis may run out of ideas for an operation
+    assert {200, 400, 404, 422} <= answers.keys()  # they reach what they are meant to reach
