@@ -5,6 +5,7 @@
     │   ├── Unavailable      certainly not applied: the other side could not be reached
     │   ├── UnknownResult    may or may not have been applied: re-read before anything else
     │   ├── Conflict         somebody else wrote first: re-read, then decide afresh
+    │   │   └── ApplyConflict  …or owns fields that an apply would change
     │   ├── NotLeader        another orchestrator decides now: ask that one
     │   └── Compacted        the history asked for is gone: list again
     └── Rejected             the same request will never succeed
@@ -41,6 +42,14 @@ class UnknownResult(Retryable):
 
 class Conflict(Retryable):
     """The object changed since it was read."""
+
+
+class ApplyConflict(Conflict):
+    """Other managers own fields that an apply would give other values: one entry per field."""
+
+    def __init__(self, message: str, causes: "Sequence[FieldError]") -> None:
+        super().__init__(message)
+        self.causes = tuple(causes)
 
 
 class NotLeader(Retryable):

@@ -8,9 +8,9 @@ stored and seen. Times are RFC 3339 text in UTC with whole seconds, as Kubernete
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 from msgspec.structs import replace
 
 Time = Annotated[
@@ -27,10 +27,12 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
             not act on: a manifest that sets one is answered 422.
         IGNORED: Fields that Kubernetes has and that are harmless to leave out: dropped with a
             ``Warning``.
+        IS_ATOMIC: Whether it has one owner as a whole, instead of one for each field.
     """
 
     REFUSED: ClassVar[frozenset[str]] = frozenset()
     IGNORED: ClassVar[frozenset[str]] = frozenset()
+    IS_ATOMIC: ClassVar[bool] = False
 
 
 class OwnerReference(Model, frozen=True, kw_only=True):
@@ -42,6 +44,29 @@ class OwnerReference(Model, frozen=True, kw_only=True):
     uid: str
     controller: bool = False
     block_owner_deletion: bool = False
+
+
+class ManagedFieldsEntry(Model, frozen=True, kw_only=True):
+    """Which fields one manager owns by one way of writing.
+
+    Attributes:
+        manager: Whoever wrote: a program's name.
+        operation: ``Apply`` or ``Update``.
+        api_version: That the fields are named in.
+        time: When the set of fields last changed.
+        fields_type: ``FieldsV1``.
+        fields_v1: The fields as JSON, kept as bytes: it is the largest part of many objects, and
+            few ever look at it. See `orchestrator.core.field_sets`.
+        subresource: ``status`` or ``scale``; empty for the object itself.
+    """
+
+    manager: str = ""
+    operation: str = ""
+    api_version: str = ""
+    time: Time = ""
+    fields_type: str = ""
+    fields_v1: Raw = Raw()
+    subresource: str = ""
 
 
 class ObjectMeta(Model, frozen=True, kw_only=True):
@@ -67,7 +92,7 @@ class ObjectMeta(Model, frozen=True, kw_only=True):
     annotations: dict[str, str] = {}
     owner_references: Annotated[tuple[OwnerReference, ...], Meta(extra={"merge_key": "uid"})] = ()
     finalizers: Annotated[tuple[str, ...], Meta(extra={"is_set": True})] = ()
-    managed_fields: tuple[Any, ...] = ()
+    managed_fields: tuple[ManagedFieldsEntry, ...] = ()
 
     @property
     def controller(self) -> OwnerReference | None:
@@ -150,6 +175,8 @@ class LabelSelectorRequirement(Model, frozen=True, kw_only=True):
 
 class LabelSelector(Model, frozen=True, kw_only=True):
     """All of its terms must hold; an empty one selects everything."""
+
+    IS_ATOMIC: ClassVar[bool] = True
 
     match_labels: dict[str, str] = {}
     match_expressions: tuple[LabelSelectorRequirement, ...] = ()

@@ -14,14 +14,19 @@ from orchestrator.api import negotiation, selectors
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.api.selectors import Selector
+from orchestrator.core import managed_fields
+from orchestrator.core.managed_fields import APPLY, Manager
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto import codec
-from proto.errors import BadRequest
+from proto.errors import BadRequest, Invalid
+from proto.kinds import validation
 
 GZIP_FROM_BYTES = 128 * 1024
 """Below it, compressing costs more than the bytes. Source: apiserver, defaultGzipThresholdBytes."""
+
+_OPTIONS = {"POST": "CreateOptions.meta.k8s.io", "PUT": "UpdateOptions.meta.k8s.io"}
 
 WARNINGS_BYTES_MAX = 4096
 """Of all Warning headers together, as apiserver cuts them: clients bound their header size."""
@@ -34,6 +39,8 @@ class Query(Struct, frozen=True):
         resource_version: None when it was not given; 0 takes any.
         timeout_s: How long a watch may last; 0 for as long as the server likes.
         validation: ``Strict``, ``Warn`` or ``Ignore``.
+        field_manager: Who writes, as it says itself.
+        is_forced: Whether an apply takes over what others own.
         include_object: What comes along with a table's rows: ``None``, ``Metadata``, ``Object``.
     """
 
@@ -49,6 +56,8 @@ class Query(Struct, frozen=True):
     is_dry_run: bool = False
     validation: str = "Warn"
     include_object: str = "Metadata"
+    field_manager: str = ""
+    is_forced: bool = False
 
 
 def parse_query(given: "web.BaseRequest") -> Query:
@@ -61,10 +70,10 @@ def parse_query(given: "web.BaseRequest") -> Query:
     dry_run = query.getall("dryRun", [])
     if any(value != "All" for value in dry_run):
         raise BadRequest(f'dryRun: Unsupported value: {dry_run[0]!r}: supported values: "All"')
-    validation = query.get("fieldValidation") or "Warn"
-    if validation not in ("Strict", "Warn", "Ignore"):
+    asked = query.get("fieldValidation") or "Warn"
+    if asked not in ("Strict", "Warn", "Ignore"):
         raise BadRequest(
-            f'fieldValidation: Unsupported value: "{validation}": supported values: '
+            f'fieldValidation: Unsupported value: "{asked}": supported values: '
             '"Ignore", "Strict", "Warn"'
         )
     include = query.get("includeObject") or "Metadata"
@@ -81,8 +90,10 @@ def parse_query(given: "web.BaseRequest") -> Query:
         wants_bookmarks=_flag(query.get("allowWatchBookmarks")),
         wants_initial_events=_flag(query.get("sendInitialEvents")),
         is_dry_run=bool(dry_run),
-        validation=validation,
+        validation=asked,
         include_object=include,
+        field_manager=query.get("fieldManager", ""),
+        is_forced=_flag(query.get("force")),
     )
 
 
@@ -128,6 +139,24 @@ class Call:
     def format(self) -> negotiation.Format:
         """What the client wants objects to look like."""
         return negotiation.choose(self.request.headers.get("Accept", ""))
+
+    def manager(self, operation: str) -> Manager:
+        """Who writes: the request's field manager, or else the first word of its user agent.
+
+        Raises:
+            Invalid: The name is none.
+        """
+        query, target = self.query, self.target
+        if operation != APPLY and query.is_forced and self.request.method == "PATCH":
+            raise Invalid(
+                "PatchOptions.meta.k8s.io",
+                "",
+                [validation.forbidden("force", "may not be specified for non-apply patch")],
+            )
+        name = managed_fields.named(query.field_manager, self.request.headers.get("User-Agent", ""))
+        if errors := managed_fields.name_errors(query.field_manager):
+            raise Invalid(_OPTIONS.get(self.request.method, "PatchOptions.meta.k8s.io"), "", errors)
+        return Manager(name, operation, target.kind.api_version, target.subresource)
 
     @cached_property
     def selector(self) -> Selector:

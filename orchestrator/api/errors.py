@@ -10,6 +10,7 @@ import structlog
 from proto import codec
 from proto.errors import (
     AlreadyExists,
+    ApplyConflict,
     BadRequest,
     Compacted,
     Conflict,
@@ -103,6 +104,8 @@ class Failure:
         if isinstance(error, Invalid):
             self.details |= {"name": error.name, "kind": error.kind}
             self.details["causes"] = [codec.to_plain(field) for field in error.errors]
+        if isinstance(error, ApplyConflict):
+            self.details["causes"] = [codec.to_plain(field) for field in error.causes]
         if self.retry_after_s:
             self.details["retryAfterSeconds"] = self.retry_after_s
         if self.code == 500:

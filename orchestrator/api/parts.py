@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from orchestrator.api import bodies, resources
 from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import success
+from orchestrator.core import managed_fields
 from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
@@ -101,6 +102,7 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
         target.name,
         change,
         subresource="scale",
+        manager=call.manager(managed_fields.UPDATE),
         dry_run=call.query.is_dry_run,
     )
     return await answer(call.request, codec.encode(scale_of(written)))

@@ -7,26 +7,36 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from orchestrator.api import bodies, patch, tables
+from orchestrator.api.applying import Applying
 from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import HttpError, success
 from orchestrator.api.negotiation import Shape
 from orchestrator.api.pages import Page
+from orchestrator.core import managed_fields
+from orchestrator.core.managed_fields import Manager
 from orchestrator.core.schema import shape_of
 from orchestrator.runtime.verbs import Deleted
 from orchestrator.world import Entry
 from proto import codec
-from proto.errors import BadRequest, NotFound
+from proto.errors import AlreadyExists, BadRequest, NotFound
 from proto.meta import Model, Resource
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 
 
 async def get(call: Call) -> web.Response:
     """One object."""
     entry = find(call)
     return await answer(call.request, _shown(call, entry))
+
+
+def find_or_none(call: Call) -> Entry | None:
+    """The object that the request is about; None when there is none."""
+    target = call.target
+    return call.services.world.entry(target.kind, target.namespace or "", target.name)
 
 
 def find(call: Call) -> Entry:
@@ -36,7 +46,7 @@ def find(call: Call) -> Entry:
         NotFound: There is none.
     """
     target = call.target
-    entry = call.services.world.entry(target.kind, target.namespace or "", target.name)
+    entry = find_or_none(call)
     if entry is None:
         raise NotFound(f'{target.kind.resource} "{target.name}" not found')
     return entry
@@ -123,7 +133,10 @@ async def create(call: Call) -> web.Response:
     target, query = call.target, call.query
     body = bodies.check_identity(target, await bodies.read(call.request))
     found, warnings = bodies.parse(target.kind, body, query.validation)
-    created = await call.services.verbs.create(target.kind, found, dry_run=query.is_dry_run)
+    manager = call.manager(managed_fields.UPDATE)
+    created = await call.services.verbs.create(
+        target.kind, found, manager=manager, dry_run=query.is_dry_run
+    )
     return await _answer_written(call, created, warnings, status=201)
 
 
@@ -132,11 +145,13 @@ async def update(call: Call) -> web.Response:
     target, query = call.target, call.query
     body = bodies.check_identity(target, await bodies.read(call.request))
     found, warnings = bodies.parse(target.kind, body, query.validation)
-    return await modify(call, lambda _old: found, warnings)
+    return await modify(call, lambda _old: found, warnings, call.manager(managed_fields.UPDATE))
 
 
 async def patch_(call: Call) -> web.Response:
-    """An object changed by one of the three kinds of patch."""
+    """An object changed by one of the three kinds of patch, or applied."""
+    if call.request.content_type == APPLY_PATCH:
+        return await _apply(call)
     target = call.target
     apply = await read_patch(call)
     warnings: list[str] = []
@@ -148,7 +163,29 @@ async def patch_(call: Call) -> web.Response:
         warnings[:] = said
         return found
 
-    return await modify(call, change, warnings)
+    return await modify(call, change, warnings, call.manager(managed_fields.UPDATE))
+
+
+async def _apply(call: Call) -> web.Response:
+    """Server-side apply: an object made, or given what its manager wants of it."""
+    applying = await Applying.read(call)
+    verbs, target = call.services.verbs, call.target
+    while True:
+        try:
+            return await modify(call, applying.to, applying.warnings, applying.manager)
+        except NotFound:
+            if target.subresource or find_or_none(call) is not None:
+                raise
+        try:
+            made = await verbs.create(
+                target.kind,
+                applying.anew(),
+                manager=applying.manager,
+                dry_run=call.query.is_dry_run,
+            )
+        except AlreadyExists:
+            continue  # somebody was quicker: it is applied to what they made
+        return await _answer_written(call, made, applying.warnings, status=201)
 
 
 def plain(found: Resource) -> Any:
@@ -156,13 +193,16 @@ def plain(found: Resource) -> Any:
     return codec.decode_any(codec.encode(found))
 
 
-async def modify(call: Call, change: Callable[[Any], Any], warnings: Sequence[str]) -> web.Response:
+async def modify(
+    call: Call, change: Callable[[Any], Any], warnings: Sequence[str], manager: Manager
+) -> web.Response:
     """The object, or its subresource, after `change`.
 
     Args:
         call: The request.
         change: From what there is to what is wanted; may be called more than once.
         warnings: For the client; read after the last call of `change`.
+        manager: Who changes it.
     """
     target = call.target
     before: Any = None
@@ -178,6 +218,7 @@ async def modify(call: Call, change: Callable[[Any], Any], warnings: Sequence[st
         target.name,
         remembering,
         subresource=target.subresource,
+        manager=manager,
         dry_run=call.query.is_dry_run,
     )
     # Taking its last finalizer away removes an object that is being deleted.
@@ -211,7 +252,7 @@ async def read_patch(call: Call) -> Patcher:
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: "
-            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}",
+            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {APPLY_PATCH}",
         )
     body = codec.decode_any(await bodies.read_bytes(call.request))
 

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.world import Entry
-from proto import codec
 from proto.kinds.kind import Kind
 
 _NAME = {
@@ -60,16 +61,19 @@ def row(entry: Entry, *, now_ms: int, include: str, version: str) -> dict[str, A
     if include == "Object":
         found["object"] = entry.raw
     elif include == "Metadata":
-        found["object"] = partial(entry, version)
+        found["object"] = partial(entry, version, with_owners=False)
     return found
 
 
-def partial(entry: Entry, version: str) -> dict[str, Any]:
-    """The object's metadata alone."""
+def partial(entry: Entry, version: str, *, with_owners: bool = True) -> dict[str, Any]:
+    """The object's metadata alone; a table, which nobody writes back, does without its owners."""
+    metadata = entry.object.metadata
+    if metadata.managed_fields and not with_owners:
+        metadata = replace(metadata, managed_fields=())
     return {
         "kind": "PartialObjectMetadata",
         "apiVersion": f"meta.k8s.io/{version}",
-        "metadata": codec.to_plain(entry.object.metadata),
+        "metadata": metadata,
     }
 
 

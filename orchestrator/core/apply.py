@@ -39,6 +39,19 @@ def with_annotation(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {**manifest, "metadata": {**metadata, "annotations": marked}}
 
 
+def is_annotated(live: Mapping[str, Any]) -> bool:
+    """Whether client-side apply has been used on it."""
+    return LAST_APPLIED in (live.get("metadata", {}).get("annotations") or {})
+
+
+def with_annotation_of(found: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The object with another manifest in kubectl's annotation."""
+    said = with_annotation(manifest)["metadata"]["annotations"][LAST_APPLIED]
+    metadata = dict(found.get("metadata") or {})
+    annotations = {**(metadata.get("annotations") or {}), LAST_APPLIED: said}
+    return {**found, "metadata": {**metadata, "annotations": annotations}}
+
+
 def _last_applied(live: Mapping[str, Any]) -> Mapping[str, Any]:
     text = (live.get("metadata", {}).get("annotations") or {}).get(LAST_APPLIED, "")
     try:

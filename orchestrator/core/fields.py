@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from orchestrator.core.schema import Shape, shape_of
+from proto import codec
 from proto.errors import BadRequest, FieldError, Invalid
 from proto.kinds.kind import Kind
 from proto.meta import Resource, parse_time_ms
@@ -57,6 +58,35 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
     cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
     if findings.mistyped:
         raise _mistyped(kind, *findings.mistyped[0])
+    refuse_unsupported(kind, cleaned, findings)
+    cleaned |= {"apiVersion": kind.api_version, "kind": kind.name}
+    try:
+        return msgspec.convert(cleaned, kind.type), findings
+    except msgspec.ValidationError as error:
+        said, _, at = str(error).partition(" - at `$")
+        where = at.rstrip("`").lstrip(".") or "the manifest"
+        raise _mistyped(kind, where, said) from error
+
+
+def clean(kind: Kind[Any], manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Findings]:
+    """What a manifest says that its kind knows, which need not be a whole object, without nulls.
+
+    Raises:
+        BadRequest: It is nested too deeply, or no object.
+    """
+    findings = Findings()
+    cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
+    if findings.mistyped:
+        raise _mistyped(kind, *findings.mistyped[0])
+    return cleaned, findings
+
+
+def refuse_unsupported(kind: Kind[Any], cleaned: Mapping[str, Any], findings: Findings) -> None:
+    """What becomes of fields that would change what runs and are not supported.
+
+    Raises:
+        Invalid: There are some.
+    """
     metadata = cleaned.get("metadata", {})
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
     if findings.refused:
@@ -73,13 +103,6 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
                 for path in findings.refused
             ],
         )
-    cleaned |= {"apiVersion": kind.api_version, "kind": kind.name}
-    try:
-        return msgspec.convert(cleaned, kind.type), findings
-    except msgspec.ValidationError as error:
-        said, _, at = str(error).partition(" - at `$")
-        where = at.rstrip("`").lstrip(".") or "the manifest"
-        raise _mistyped(kind, where, said) from error
 
 
 def refuse_unknown(kind: Kind[Any], findings: Findings) -> None:
@@ -104,6 +127,8 @@ def _mistyped(kind: Kind[Any], path: str, why: str) -> BadRequest:
 
 def _clean(value: Any, shape: Shape, path: str, findings: Findings, depth: int) -> Any:
     """The value without nulls and without what its shape does not have."""
+    if shape.is_raw:
+        return msgspec.Raw(codec.encode(value))
     if depth > DEPTH_MAX:
         raise BadRequest(f"{path[:80]}…: nested more than {DEPTH_MAX} levels deep")
     if isinstance(value, Mapping):

@@ -10,13 +10,24 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import FieldInfo, fields, replace
 
+from orchestrator.core import managed_fields
+from orchestrator.core.managed_fields import Manager
+from orchestrator.core.schema import shape_of
+from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES, Namespace
 from proto.kinds.node import NODES
 from proto.kinds.pod import Pod, is_terminated
-from proto.meta import ObjectMeta, Resource, condition, format_time, parse_time_ms
+from proto.meta import (
+    ManagedFieldsEntry,
+    ObjectMeta,
+    Resource,
+    condition,
+    format_time,
+    parse_time_ms,
+)
 
 R = TypeVar("R", bound=Resource)
 
@@ -35,7 +46,9 @@ _GRACE_MAX_S = 2**31 - 1
 _DEFAULTED_NAMESPACE = "default"
 
 
-def prepare_create(kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int) -> R:
+def prepare_create(
+    kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int, manager: Manager | None = None
+) -> R:
     """The object as it is to be stored: named, identified, defaulted and valid.
 
     Args:
@@ -44,6 +57,7 @@ def prepare_create(kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int)
         uid: Its identity from now on.
         suffix: Random letters that make a generateName unique.
         now_ms: Epoch milliseconds.
+        manager: Who makes it, and so owns its fields; None: nobody keeps track of them.
 
     Raises:
         Invalid: With every wrong field.
@@ -67,10 +81,24 @@ def prepare_create(kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int)
         found = replace(found, status=_empty_status(kind))
     found = kind.defaults(found)
     _check(kind, found, None)
-    return found
+    if manager is None:
+        return found
+    owners = asked.managed_fields
+    if manager.operation == managed_fields.UPDATE:
+        shape = shape_of(kind.type)
+        owners = managed_fields.updated(None, plain(found), shape, (), manager, now_ms)
+    return _owned(found, owners)
 
 
-def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: int) -> R:
+def prepare_update(
+    kind: Kind[R],
+    old: R,
+    new: R,
+    *,
+    subresource: str,
+    now_ms: int,
+    manager: Manager | None = None,
+) -> R:
     """The object as it is to be stored; `old` itself when nothing changes.
 
     The result may be finished (see `is_finished`): then it is to be removed, not stored.
@@ -81,13 +109,14 @@ def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: i
         new: As asked for; what this subresource may not change is ignored.
         subresource: Empty for the object itself, ``status``, ``scale``, ``binding`` or
             ``finalize`` and so on.
-        now_ms: Epoch milliseconds; unused by the kinds there are, and part of the contract.
+        now_ms: Epoch milliseconds.
+        manager: Who writes; None: the fields stay whose they are. What an apply makes of their
+            owners comes with `new`.
 
     Raises:
         Conflict: `new` is meant for an earlier object of that name.
         Invalid: With every wrong field.
     """
-    del now_ms
     if new.metadata.uid not in ("", old.metadata.uid):
         raise Conflict(
             f'Operation cannot be fulfilled on {kind.resource} "{old.metadata.name}": Precondition '
@@ -95,13 +124,44 @@ def prepare_update(kind: Kind[R], old: R, new: R, *, subresource: str, now_ms: i
             f"{old.metadata.uid}"
         )
     found = kind.defaults(_merged(kind, old, new, subresource))
+    if manager is not None and manager.operation == managed_fields.UPDATE:
+        found = _tracked(kind, old, found, new, manager, now_ms)
+    elif manager is not None:
+        found = _owned(found, new.metadata.managed_fields)
     if found == old:
         return old
+    if manager is not None and manager.operation == managed_fields.APPLY:
+        owners = managed_fields.touched(found.metadata.managed_fields, manager, now_ms)
+        found = _owned(found, owners)
     if _has(kind, "spec") and cast("Any", found).spec != cast("Any", old).spec:
         meta = replace(found.metadata, generation=old.metadata.generation + 1)
         found = replace(found, metadata=meta)
     _check(kind, found, old, subresource)
     return found
+
+
+def plain(found: Resource) -> dict[str, Any]:
+    """The object as a client's JSON library would hold it, without its managed fields."""
+    decoded: dict[str, Any] = codec.decode_any(codec.encode(_owned(found, ())))
+    return decoded
+
+
+def _owned(found: R, owners: tuple[ManagedFieldsEntry, ...]) -> R:
+    if found.metadata.managed_fields == owners:
+        return found
+    return replace(found, metadata=replace(found.metadata, managed_fields=owners))
+
+
+def _tracked(kind: Kind[R], old: R, found: R, asked: R, manager: Manager, now_ms: int) -> R:
+    """`found` with the owners that an update leaves."""
+    owners = old.metadata.managed_fields
+    if not manager.subresource:  # a part of an object has no say in it
+        owners = managed_fields.chosen(kind.name, old, asked.metadata.managed_fields)
+    if owners and found != old:
+        shape = shape_of(kind.type)
+        before, after = plain(old), plain(found)
+        owners = managed_fields.updated(before, after, shape, owners, manager, now_ms)
+    return _owned(found, owners)
 
 
 def prepare_delete(

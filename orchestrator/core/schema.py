@@ -21,6 +21,11 @@ class Shape(Struct, frozen=True):
         is_set: Whether a list of plain values is merged, each value once, instead of replaced.
         retain_keys: Whether a strategic merge may name the only fields to keep.
         is_time: Whether a text is a time.
+        map_keys: The fields that tell a list's items apart for server-side apply, each with the
+            value that stands in for an absent one (None: it may not be absent); empty for a list
+            that has one owner as a whole.
+        is_atomic: Whether an object has one owner as a whole, instead of one for each field.
+        is_raw: Whether it is kept as the bytes it came in.
     """
 
     fields: Mapping[str, "Shape"] | None = None
@@ -31,6 +36,13 @@ class Shape(Struct, frozen=True):
     is_set: bool = False
     retain_keys: bool = False
     is_time: bool = False
+    map_keys: Mapping[str, Any] = {}
+    is_atomic: bool = False
+    is_raw: bool = False
+
+    def below(self, name: str) -> "Shape":
+        """The shape of what an object has under that name, be it a field or a free key."""
+        return self.field(name) if self.fields is not None else self.items or ANYTHING
 
     def field(self, name: str) -> "Shape":
         """The shape of a field; of anything at all when the field is not known."""
@@ -54,6 +66,7 @@ def _shape_of(type_: Any) -> Shape:
         },
         refused=type_.REFUSED,
         ignored=type_.IGNORED,
+        is_atomic=type_.IS_ATOMIC,
     )
 
 
@@ -68,16 +81,23 @@ def _shape(info: Any, extra: Mapping[str, Any] | None = None) -> Shape:
                 return msgspec.structs.replace(found, retain_keys=True)
             return found
         case inspect.VarTupleType() | inspect.ListType():
+            key = extra.get("merge_key", "")
             return Shape(
                 items=_shape(info.item_type),
-                merge_key=extra.get("merge_key", ""),
+                merge_key=key,
+                map_keys=extra.get("map_keys") or ({key: None} if key else {}),
                 is_set=extra.get("is_set", False),
             )
         case inspect.DictType() | inspect.CollectionType():
             value = getattr(info, "value_type", None)
-            return Shape(items=None if value is None else _shape(value))
+            return Shape(
+                items=None if value is None else _shape(value),
+                is_atomic=extra.get("is_atomic", False),
+            )
         case inspect.UnionType():
             known = [t for t in info.types if not isinstance(t, inspect.NoneType)]
             return _shape(known[0], extra) if len(known) == 1 else ANYTHING
+        case inspect.RawType():
+            return Shape(is_raw=True)
         case _:
             return Shape(is_time=True) if extra.get("is_time") else ANYTHING

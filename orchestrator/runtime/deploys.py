@@ -16,7 +16,8 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import apply, fields
+from orchestrator.core import apply, fields, objects
+from orchestrator.core.managed_fields import UPDATE, Manager
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.store import Put, Store, keys
@@ -38,6 +39,9 @@ from proto.kinds.kind import Kind
 from proto.messages import DeployOutcome
 
 log = structlog.get_logger()
+
+MANAGER = "longshore-deploy"
+"""Whose fields are those that deploy events set."""
 
 REASON_HEADER = "Longshore-Reason"
 
@@ -191,14 +195,15 @@ class Deploys:
         _, findings = fields.parse(kind, document)  # what it says must stand on its own
         fields.refuse_unknown(kind, findings)
         warnings = tuple(f"{_called(kind)}/{name}: {said}" for said in findings.warnings)
+        manager = Manager(MANAGER, UPDATE, kind.api_version)
         old = self._world.get(kind, namespace, name)
         if old is None:
             new, _ = fields.parse(kind, apply.with_annotation(document))
-            found = self._verbs.prepared(kind, new)
+            found = self._verbs.prepared(kind, new, manager=manager)
             op: Op | None = Op(kind, namespace, name, found, expect="")
             return _Applied(op, "created", f"{_called(kind)}/{name} created", warnings)
-        merged, _ = fields.parse(kind, apply.apply(kind, codec.to_plain(old), document))
-        op = self._verbs.update_op(kind, merged)
+        merged, _ = fields.parse(kind, apply.apply(kind, objects.plain(old), document))
+        op = self._verbs.update_op(kind, merged, manager=manager)
         verb = "unchanged" if op is None else "configured"
         return _Applied(op, verb, f"{_called(kind)}/{name} {verb}", warnings)
 

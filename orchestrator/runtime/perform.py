@@ -14,12 +14,16 @@ from orchestrator.core.decisions import (
     Update,
     UpdateStatus,
 )
+from orchestrator.core.managed_fields import UPDATE, Manager
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
 from proto.errors import LongshoreError
 
 log = structlog.get_logger()
+
+MANAGER = "longshore"
+"""Whose fields are those that the control plane changes in what somebody else made."""
 
 
 class Performer:
@@ -60,7 +64,8 @@ class Performer:
                 meta = found.metadata
                 op = Op(decision.kind, meta.namespace, meta.name, found, expect="")
             case Update():
-                op = self._verbs.update_op(decision.kind, decision.object)
+                own = Manager(MANAGER, UPDATE, decision.kind.api_version)
+                op = self._verbs.update_op(decision.kind, decision.object, manager=own)
             case UpdateStatus():
                 op = self._verbs.update_op(decision.kind, decision.object, subresource="status")
             case Bind():

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 from msgspec import Struct
 
 from orchestrator.core import objects
+from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
 from proto.errors import Conflict, Forbidden, NotFound
@@ -64,8 +65,13 @@ class Verbs:
     def _suffix(self) -> str:
         return "".join(self._chance.choices(NAME_ALPHABET, k=5))
 
-    def prepared(self, kind: Kind[R], new: R) -> R:
+    def prepared(self, kind: Kind[R], new: R, *, manager: Manager | None = None) -> R:
         """The object as it would be created, with name, uid and defaults.
+
+        Args:
+            kind: Of the object.
+            new: As asked for.
+            manager: Who owns its fields; None: nobody keeps track.
 
         Raises:
             Invalid: With every wrong field.
@@ -78,6 +84,7 @@ class Verbs:
             uid=self.new_uid(),
             suffix=self._suffix(),
             now_ms=self._clock(),
+            manager=manager,
         )
         if kind.is_namespaced:
             meta = found.metadata
@@ -91,14 +98,16 @@ class Verbs:
                 )
         return found
 
-    async def create(self, kind: Kind[R], new: R, *, dry_run: bool = False) -> R:
+    async def create(
+        self, kind: Kind[R], new: R, *, manager: Manager | None = None, dry_run: bool = False
+    ) -> R:
         """Make an object.
 
         Raises:
             Invalid, NotFound, Forbidden: See `prepared`.
             AlreadyExists: There is one of that name.
         """
-        found = self.prepared(kind, new)
+        found = self.prepared(kind, new, manager=manager)
         meta = found.metadata
         op = Op(kind, meta.namespace, meta.name, found, expect="")
         return cast("R", await self._write(op, dry_run=dry_run))
@@ -111,6 +120,7 @@ class Verbs:
         change: Callable[[R], R],
         *,
         subresource: str = "",
+        manager: Manager | None = None,
         dry_run: bool = False,
     ) -> R:
         """Change an object from what it is now.
@@ -122,6 +132,7 @@ class Verbs:
             change: From the present object to the wanted one. Its result may carry the
                 resourceVersion that the client insists on; then there is one attempt only.
             subresource: ``status`` or ``scale``; empty for the object itself.
+            manager: Who changes it; None: the fields stay whose they are.
             dry_run: Say what would be, and write nothing.
 
         Raises:
@@ -132,7 +143,7 @@ class Verbs:
         for attempt in range(MODIFY_ATTEMPTS):
             old = self.existing(kind, namespace, name)
             wanted = change(old)
-            prepared = self._prepared_update(kind, old, wanted, subresource)
+            prepared = self._prepared_update(kind, old, wanted, subresource, manager)
             if prepared is old:
                 return old
             op = _update_op(kind, old, prepared)
@@ -157,7 +168,14 @@ class Verbs:
             raise NotFound(f'{kind.resource} "{name}" not found')
         return found
 
-    def update_op(self, kind: Kind[R], wanted: R, *, subresource: str = "") -> Op | None:
+    def update_op(
+        self,
+        kind: Kind[R],
+        wanted: R,
+        *,
+        subresource: str = "",
+        manager: Manager | None = None,
+    ) -> Op | None:
         """The write that replaces the object `wanted` was derived from; None: nothing changes.
 
         Raises:
@@ -166,15 +184,22 @@ class Verbs:
         """
         meta = wanted.metadata
         old = self.existing(kind, meta.namespace, meta.name)
-        prepared = self._prepared_update(kind, old, wanted, subresource)
+        prepared = self._prepared_update(kind, old, wanted, subresource, manager)
         return None if prepared is old else _update_op(kind, old, prepared)
 
-    def _prepared_update(self, kind: Kind[R], old: R, wanted: R, subresource: str) -> R:
+    def _prepared_update(
+        self, kind: Kind[R], old: R, wanted: R, subresource: str, manager: Manager | None
+    ) -> R:
         meta = old.metadata
         if wanted.metadata.resource_version not in ("", meta.resource_version):
             raise _stale(kind, meta.name)
         return objects.prepare_update(
-            kind, old, wanted, subresource=subresource, now_ms=self._clock()
+            kind,
+            old,
+            wanted,
+            subresource=subresource,
+            now_ms=self._clock(),
+            manager=manager,
         )
 
     async def delete(

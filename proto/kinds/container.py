@@ -83,7 +83,15 @@ class Container(Model, frozen=True, kw_only=True):
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     working_dir: str = ""
-    ports: Annotated[tuple[ContainerPort, ...], Meta(extra={"merge_key": "containerPort"})] = ()
+    ports: Annotated[
+        tuple[ContainerPort, ...],
+        Meta(
+            extra={
+                "merge_key": "containerPort",
+                "map_keys": {"containerPort": None, "protocol": "TCP"},
+            }
+        ),
+    ] = ()
     env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
     resources: ResourceRequirements = ResourceRequirements()
     image_pull_policy: str = ""

@@ -71,7 +71,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
     restart_policy: str = ""
     termination_grace_period_seconds: int | None = None
     node_name: str = ""
-    node_selector: dict[str, str] = {}
+    node_selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     host_network: bool = False

@@ -40,7 +40,7 @@ def test_an_object_with_nothing_in_it_has_a_row(kind):
 
 def test_rows_carry_metadata_or_the_object_or_nothing():
     assert make(PODS, POD)["rows"][0]["object"]["kind"] == "PartialObjectMetadata"
-    assert make(PODS, POD)["rows"][0]["object"]["metadata"]["namespace"] == "d"
+    assert make(PODS, POD)["rows"][0]["object"]["metadata"].namespace == "d"
     assert b"containers" in bytes(make(PODS, POD, "Object")["rows"][0]["object"])
     assert "object" not in make(PODS, POD, "None")["rows"][0]
 

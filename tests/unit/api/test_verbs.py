@@ -177,7 +177,7 @@ async def test_a_patch_that_changes_nothing_keeps_the_version():
 async def test_other_kinds_of_patch_are_refused():
     async with running() as api:
         await api.ask("POST", DEPLOYMENTS, deployment())
-        for kind in ("application/apply-patch+yaml", "application/json"):
+        for kind in ("application/apply-patch+cbor", "application/json"):
             status, found = await api.ask(
                 "PATCH", f"{DEPLOYMENTS}/web", data=b"{}", headers={"Content-Type": kind}
             )

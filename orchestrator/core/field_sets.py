@@ -1,0 +1,215 @@
+"""Sets of fields, as managed fields name them, and what server-side apply does with them.
+
+A field is a path: a tuple of elements spelt as in Kubernetes' FieldsV1. ``f:spec`` is a field or a
+key of a map, ``k:{"name":"main"}`` an item of a list whose items are told apart by keys, and
+``v:"x"`` a value of a set. What has one owner as a whole (plain values, atomic objects and lists)
+is a path with nothing below it.
+
+Source: structured-merge-diff v4, fieldpath and typed.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from msgspec import Raw
+
+from orchestrator.core.schema import ANYTHING, Shape
+from proto import codec
+from proto.errors import BadRequest
+
+Path = tuple[str, ...]
+Fields = frozenset[Path]
+
+NO_FIELDS: Fields = frozenset()
+
+_ITSELF = "."
+_PREFIXES = ("f:", "k:", "v:", "i:")
+_PRESENT = None
+"""Value of a path whose presence alone is owned: a list's item with fields of its own."""
+
+
+def leaves(value: Any, shape: Shape) -> dict[Path, Any]:
+    """Every path that can be owned in a document, with its value.
+
+    Args:
+        value: Plain JSON.
+        shape: Of the value.
+
+    Raises:
+        BadRequest: A list's items cannot be told apart.
+    """
+    found: dict[Path, Any] = {}
+    _collect(value, shape, (), found)
+    return found
+
+
+def _collect(value: Any, shape: Shape, path: Path, found: dict[Path, Any]) -> None:
+    if isinstance(value, Mapping) and value and not shape.is_atomic:
+        for name, inner in value.items():
+            _collect(inner, shape.below(name), (*path, f"f:{name}"), found)
+    elif isinstance(value, list | tuple) and (shape.map_keys or shape.is_set):
+        below = shape.items or ANYTHING
+        for key, item in keyed(value, shape, path).items():
+            at = (*path, key)
+            found[at] = item if shape.is_set else _PRESENT
+            if not shape.is_set:
+                _collect(item, below, at, found)
+    else:
+        found[path] = value
+
+
+def keyed(items: Iterable[Any], shape: Shape, path: Path = ()) -> dict[str, Any]:
+    """The items of a list that merges, by their path element, in their order.
+
+    Raises:
+        BadRequest: One has no key, or two have the same.
+    """
+    found: dict[str, Any] = {}
+    for index, item in enumerate(items):
+        key = _element(item, shape, path, index)
+        if key in found:
+            raise BadRequest(f"{say(path)}: duplicate entries for key {_say_element(key)}")
+        found[key] = item
+    return found
+
+
+def _element(item: Any, shape: Shape, path: Path, index: int) -> str:
+    if shape.is_set:
+        return f"v:{codec.encode(item).decode()}"
+    if not isinstance(item, Mapping):
+        raise BadRequest(f"{say(path)}: element {index}: must be an object")
+    keys = {}
+    for name, default in sorted(shape.map_keys.items()):
+        keys[name] = item.get(name, default)
+        if keys[name] is None:
+            raise BadRequest(
+                f"{say(path)}: element {index}: associative list with keys has an element that "
+                f'omits key field "{name}" (and doesn\'t have default value)'
+            )
+    return f"k:{codec.encode(keys).decode()}"
+
+
+def merged(live: Any, applied: Any, shape: Shape, path: Path = ()) -> Any:
+    """The document with another one laid over it: nothing is removed.
+
+    Raises:
+        BadRequest: A list's items cannot be told apart.
+    """
+    if isinstance(applied, Mapping) and isinstance(live, Mapping) and not shape.is_atomic:
+        laid = {
+            name: merged(live.get(name), inner, shape.below(name), (*path, f"f:{name}"))
+            for name, inner in applied.items()
+        }
+        return {**live, **laid}
+    if isinstance(applied, list) and isinstance(live, list) and (shape.map_keys or shape.is_set):
+        return _merged_items(live, applied, shape, path)
+    return applied
+
+
+def _merged_items(live: list[Any], applied: list[Any], shape: Shape, path: Path) -> list[Any]:
+    """In the order of what is applied; items that it does not name keep their next neighbour."""
+    old, new = keyed(live, shape, path), keyed(applied, shape, path)
+    below = shape.items or ANYTHING
+    others: list[Any] = []
+    before: dict[str, list[Any]] = {}
+    for key, item in old.items():
+        if key in new:
+            before[key], others = others, []
+        else:
+            others.append(item)
+    found: list[Any] = []
+    for key, item in new.items():
+        found += before.get(key, [])
+        found.append(merged(old[key], item, below, (*path, key)) if key in old else item)
+    return found + others
+
+
+def without(value: Any, shape: Shape, doomed: Fields, path: Path = ()) -> Any:
+    """The document without these fields, nor what they leave empty."""
+    if isinstance(value, Mapping) and not shape.is_atomic:
+        found: dict[str, Any] = {}
+        for name, inner in value.items():
+            at = (*path, f"f:{name}")
+            if at in doomed:
+                continue
+            left = without(inner, shape.below(name), doomed, at)
+            if left or not inner or not isinstance(left, dict | list):
+                found[name] = left
+        return found
+    if isinstance(value, list) and (shape.map_keys or shape.is_set):
+        below = shape.items or ANYTHING
+        return [
+            without(item, below, doomed, (*path, key))
+            for key, item in keyed(value, shape, path).items()
+            if (*path, key) not in doomed
+        ]
+    return value
+
+
+def with_parents(fields: Fields) -> Fields:
+    """The fields and everything that they are in."""
+    return frozenset(path[:length] for path in fields for length in range(1, len(path) + 1))
+
+
+def encode(fields: Fields) -> Raw:
+    """As FieldsV1."""
+    tree: dict[str, Any] = {}
+    for path in sorted(fields):
+        at = tree
+        for element in path:
+            at = at.setdefault(element, {})
+        at[_ITSELF] = {}
+    return Raw(codec.encode(_pruned(tree)))
+
+
+def _pruned(tree: dict[str, Any]) -> dict[str, Any]:
+    """A field with nothing below it need not say that it is meant itself."""
+    if len(tree) == 1 and _ITSELF in tree:
+        return {}
+    return {element: _pruned(below) for element, below in tree.items()}
+
+
+def decode(raw: Raw) -> Fields:
+    """From FieldsV1.
+
+    Raises:
+        BadRequest: It is not.
+    """
+    found: set[Path] = set()
+    _gather(codec.decode_any(bytes(raw)), (), found)
+    return frozenset(found)
+
+
+def _gather(tree: Any, path: Path, found: set[Path]) -> None:
+    if not isinstance(tree, dict):
+        raise BadRequest(f"{say(path)}: managed fields must be objects")
+    if path and (not tree or _ITSELF in tree):
+        found.add(path)
+    for element, below in tree.items():
+        if element == _ITSELF:
+            continue
+        if not element.startswith(_PREFIXES):
+            raise BadRequest(f"{element}: not an element of a path of managed fields")
+        _gather(below, (*path, element), found)
+
+
+def say(path: Path) -> str:
+    """The path as conflicts name it.
+
+    >>> say(("f:spec", "f:containers", 'k:{"name":"main"}', "f:image"))
+    '.spec.containers[name="main"].image'
+    >>> say(("f:metadata", "f:finalizers", 'v:"a/b"'))
+    '.metadata.finalizers[="a/b"]'
+    """
+    return "".join(_say_element(element) for element in path)
+
+
+def _say_element(element: str) -> str:
+    kind, text = element[:2], element[2:]
+    if kind == "f:":
+        return f".{text}"
+    if kind == "k:":
+        keys: Mapping[str, Any] = codec.decode_any(text.encode())
+        said = (f"{name}={codec.encode(value).decode()}" for name, value in keys.items())
+        return f"[{','.join(said)}]"
+    return f"[={text}]" if kind == "v:" else f"[{text}]"
