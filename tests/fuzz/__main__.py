@@ -1,15 +1,11 @@
 """``python -m tests.fuzz``: thousands of wild requests to an API of its own."""
 
 import argparse
-import logging
 import multiprocessing
 import sys
 from collections import Counter
 
-import structlog
-
-from tests.fuzz import documented, mutated
-from tests.fuzz.server import serving
+from tests.fuzz.run import fuzz
 
 
 def main() -> int:
@@ -29,30 +25,6 @@ def main() -> int:
     sys.stdout.write(f"{answers.total()} requests answered: {said}\n")
     sys.stdout.write("no 5xx, nothing hung, nothing that was refused left a trace\n")
     return 0
-
-
-def fuzz(requests: int, seed: int) -> Counter[int]:
-    """How many answers there were of each status.
-
-    Args:
-        requests: About how many to send: half of them by the documents, half broken manifests.
-        seed: The same one sends the same requests.
-
-    Raises:
-        AssertionError: An answer was wrong; it says what was asked.
-    """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    answers: Counter[int] = Counter()
-    strategies = list(documented.operations())
-    share = max(1, requests // 2 // len(strategies))
-    for name, strategy in strategies:
-        with serving() as server:
-            server.drive(name, strategy, share, seed)
-            answers += server.answers
-    with serving() as server:
-        server.drive("manifests", mutated.writes(), max(1, requests - answers.total()), seed)
-        answers += server.answers
-    return answers
 
 
 if __name__ == "__main__":

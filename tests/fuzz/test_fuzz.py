@@ -1,4 +1,4 @@
-from tests.fuzz.__main__ import fuzz
+from tests.fuzz.run import fuzz
 
 REQUESTS = 2_000
 """A tenth of what `make fuzz` sends."""
