@@ -54,4 +54,4 @@ def decode_any(payload: bytes) -> Any:
 
 def to_plain(value: Any) -> Any:
     """The struct as plain dicts, lists, text and numbers, named as on the wire."""
-    return msgspec.to_builtins(value)
+    return msgspec.to_builtins(value, enc_hook=msgspec.json.decode)  # of what is kept as bytes

@@ -33,19 +33,37 @@ class Applying:
 
     @classmethod
     async def read(cls, call: Call) -> "Applying":
-        """From a request.
+        """From a request about an object, or its status.
 
         Raises:
             BadRequest: The body cannot be applied.
             Invalid: Nobody says who applies.
         """
+        return cls(call, bodies.check_identity(call.target, await cls._read_body(call)))
+
+    @classmethod
+    async def read_scale(cls, call: Call) -> "Applying":
+        """From a request about the scale of an object, whose number of replicas is then owned.
+
+        Raises:
+            BadRequest, Invalid: See `read`.
+        """
+        body = await cls._read_body(call)
+        if (body.get("apiVersion"), body.get("kind")) != ("autoscaling/v1", "Scale"):
+            raise BadRequest("only an autoscaling/v1 Scale can be applied to a scale")
+        kind = call.target.kind
+        of_object = {**body, "apiVersion": kind.api_version, "kind": kind.name}
+        return cls(call, bodies.check_identity(call.target, of_object))
+
+    @staticmethod
+    async def _read_body(call: Call) -> dict[str, Any]:
         if not call.query.field_manager:
             required = validation.required("fieldManager", "is required for apply patch")
             raise Invalid("PatchOptions.meta.k8s.io", "", [required])
         documents = manifest.load_all(await bodies.read_bytes(call.request))
         if len(documents) != 1:
             raise BadRequest("the body of an apply must be one object")
-        return cls(call, bodies.check_identity(call.target, documents[0]))
+        return documents[0]
 
     def _read_config(self, body: Mapping[str, Any]) -> dict[str, Any]:
         kind = self._call.target.kind
@@ -110,11 +128,17 @@ class Applying:
 
 def _part(config: dict[str, Any], subresource: str, *, has_status: bool) -> dict[str, Any]:
     """What a subresource's writes may own. Source: Kubernetes, the kinds' GetResetFields."""
+    if subresource:
+        named = ("name", "namespace", "uid", "resourceVersion")
+        metadata = {k: v for k, v in config["metadata"].items() if k in named}
+        config = {**config, "metadata": metadata}
     if subresource == "status":
-        identity = ("name", "namespace", "uid", "resourceVersion")
-        metadata = {k: v for k, v in config["metadata"].items() if k in identity}
-        kept = {k: v for k, v in config.items() if k in ("apiVersion", "kind", "status")}
-        return {**kept, "metadata": metadata}
+        return {k: v for k, v in config.items() if k != "spec"}
+    if subresource == "scale":
+        spec = config.get("spec")
+        replicas = spec.get("replicas") if isinstance(spec, dict) else None
+        identity = {k: v for k, v in config.items() if k in ("apiVersion", "kind", "metadata")}
+        return identity if replicas is None else {**identity, "spec": {"replicas": replicas}}
     return {k: v for k, v in config.items() if k != "status" or not has_status}
 
 

@@ -1,14 +1,17 @@
 """Subresources: scale, status, binding, eviction, finalize."""
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
 from msgspec.structs import replace
 
 from orchestrator.api import bodies, resources
+from orchestrator.api.applying import Applying
 from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import success
 from orchestrator.core import managed_fields
+from orchestrator.core.managed_fields import Manager
 from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
@@ -70,7 +73,10 @@ async def update_scale(call: Call) -> web.Response:
 
 
 async def patch_scale(call: Call) -> web.Response:
-    """The same, by a patch."""
+    """The same, by a patch or an apply."""
+    if call.request.content_type == resources.APPLY_PATCH:
+        applying = await Applying.read_scale(call)
+        return await _modify(call, applying.to, applying.manager)
     return await _rescale(call, await resources.read_patch(call))
 
 
@@ -96,13 +102,18 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
             ),
         )
 
+    return await _modify(call, change, call.manager(managed_fields.UPDATE))
+
+
+async def _modify(call: Call, change: Callable[[Any], Any], manager: Manager) -> web.Response:
+    target = call.target
     written = await call.services.verbs.modify(
         target.kind,
         target.namespace or "",
         target.name,
         change,
         subresource="scale",
-        manager=call.manager(managed_fields.UPDATE),
+        manager=manager,
         dry_run=call.query.is_dry_run,
     )
     return await answer(call.request, codec.encode(scale_of(written)))

@@ -205,24 +205,16 @@ async def modify(
         manager: Who changes it.
     """
     target = call.target
-    before: Any = None
-
-    def remembering(old: Any) -> Any:
-        nonlocal before
-        before = old
-        return change(old)
-
     written = await call.services.verbs.modify(
         target.kind,
         target.namespace or "",
         target.name,
-        remembering,
+        change,
         subresource=target.subresource,
         manager=manager,
         dry_run=call.query.is_dry_run,
     )
-    # Taking its last finalizer away removes an object that is being deleted.
-    return await _answer_written(call, before if written is None else written, warnings)
+    return await _answer_written(call, written, warnings)
 
 
 async def _answer_written(
@@ -293,9 +285,7 @@ async def delete_collection(call: Call) -> web.Response:
     entries = selected(call)
     for entry in entries:
         try:
-            await call.services.verbs.delete(
-                entry.kind, entry.namespace, entry.name, **(options | {"uid": ""})
-            )
+            await call.services.verbs.delete(entry.kind, entry.namespace, entry.name, **options)
         except NotFound:
             continue  # gone in between
     kind, version = call.target.kind, str(call.services.world.version)
@@ -321,6 +311,8 @@ def options_of(body: dict[str, Any], call: Call) -> dict[str, Any]:
     Raises:
         BadRequest: One has an impossible value.
     """
+    if body.get("kind") not in (None, "", "DeleteOptions"):
+        raise BadRequest(f"the body of a delete must be DeleteOptions, not {body.get('kind')}")
     query = call.request.query
     given = {
         name: query[name] for name in ("gracePeriodSeconds", "propagationPolicy") if name in query

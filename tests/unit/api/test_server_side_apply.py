@@ -180,3 +180,53 @@ async def test_status_is_applied_through_its_own_part():
         assert managers(found) == {("me", "Apply", ""), ("watcher", "Apply", "status")}
         owned = found["metadata"]["managedFields"][0]["fieldsV1"]
         assert "f:status" not in owned
+
+
+async def test_a_number_of_replicas_is_applied_through_its_own_part():
+    async with running() as server:
+        await apply(server, manifest())
+        body = {"apiVersion": "autoscaling/v1", "kind": "Scale", "spec": {"replicas": 3}}
+        code, scale = await apply(server, body, "scaler", f"{WEB}/scale")
+        assert (code, scale["kind"], scale["spec"]) == (200, "Scale", {"replicas": 3})
+        _, found = await server.ask("GET", WEB)
+        assert managers(found) == {("me", "Apply", ""), ("scaler", "Apply", "scale")}
+        code, said = await apply(server, manifest(replicas=2))
+        assert code == 409
+        assert 'conflict with "scaler" with subresource "scale": .spec' in said["message"]
+        assert (await apply(server, manifest(), "x", f"{WEB}/scale"))[0] == 400
+        missing = f"{DEPLOYMENTS}/none/scale"
+        assert (await apply(server, body, "scaler", missing))[0] == 404
+
+
+async def test_tables_do_without_owners_and_lists_and_metadata_have_them():
+    partial = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+    table = "application/json;as=Table;g=meta.k8s.io;v=v1"
+    async with running() as server:
+        _, made = await apply(server, manifest())
+        owners = made["metadata"]["managedFields"]
+        _, listed = await server.ask("GET", DEPLOYMENTS)
+        assert listed["items"][0]["metadata"]["managedFields"] == owners
+        _, found = await server.ask("GET", WEB, headers={"Accept": partial})
+        assert found["metadata"]["managedFields"] == owners
+        _, found = await server.ask("GET", WEB, headers={"Accept": table})
+        assert "managedFields" not in found["rows"][0]["object"]["metadata"]
+
+
+async def test_owners_inside_a_template_do_no_harm():
+    async with running() as server:
+        body = manifest()
+        body["spec"]["template"]["metadata"]["managedFields"] = [
+            {"manager": "x", "fieldsV1": {"f:a": {}}}
+        ]
+        assert (await apply(server, body))[0] == 201
+        assert (await server.ask("PUT", WEB, body))[0] == 200
+
+
+async def test_a_delete_takes_delete_options_only_and_minds_the_uid():
+    async with running() as server:
+        await apply(server, manifest())
+        code, said = await server.ask("DELETE", WEB, {"kind": "Pod", "apiVersion": "v1"})
+        assert (code, "must be DeleteOptions" in said["message"]) == (400, True)
+        other = {"kind": "DeleteOptions", "preconditions": {"uid": "another"}}
+        assert (await server.ask("DELETE", DEPLOYMENTS, other))[0] == 409
+        assert (await server.ask("GET", WEB))[0] == 200
