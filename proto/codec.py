@@ -15,6 +15,7 @@ from proto.errors import BadRequest
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
+_sorting = msgspec.json.Encoder(order="sorted")
 
 
 @lru_cache(maxsize=256)  # a decoder per message and kind
@@ -25,6 +26,11 @@ def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
 def encode(value: Any) -> bytes:
     """The value as JSON."""
     return _encoder.encode(value)
+
+
+def encode_sorted(value: Any) -> bytes:
+    """The same, with the keys of objects in their order: equal values have equal bytes."""
+    return _sorting.encode(value)
 
 
 def decode(payload: bytes, type_: type[T]) -> T:

@@ -30,12 +30,12 @@ def apply(kind: Kind[Any], live: Mapping[str, Any], manifest: Mapping[str, Any])
 
 
 def with_annotation(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest with itself in kubectl's annotation."""
+    """The manifest with itself in kubectl's annotation, to the letter as kubectl writes it."""
     metadata = dict(manifest.get("metadata") or {})
     annotations = dict(metadata.get("annotations") or {})
     annotations.pop(LAST_APPLIED, None)
     bare = {**manifest, "metadata": {**metadata, "annotations": annotations}}
-    marked = annotations | {LAST_APPLIED: codec.encode(bare).decode() + "\n"}
+    marked = annotations | {LAST_APPLIED: codec.encode_sorted(bare).decode() + "\n"}
     return {**manifest, "metadata": {**metadata, "annotations": marked}}
 
 

@@ -270,3 +270,122 @@ def test_a_change_is_seen_by_another_watcher_of_names(one: Kubectl) -> None:
         assert eventually(look, within_s=20, what="the watch tells of a pod")[0].startswith("pod/p")
         watch.kill()
         reader.join(5)
+
+
+def owners(kubectl: Kubectl) -> dict[str, dict]:
+    """The managers of the deployment web, and what each owns of its spec."""
+    found = read(kubectl, "deployment", "web", "--show-managed-fields")["metadata"]
+    return {e["manager"]: e["fieldsV1"].get("f:spec", {}) for e in found["managedFields"]}
+
+
+def test_server_side_apply_names_conflicts_and_can_be_forced(kubectl) -> None:
+    apply = ("apply", "--server-side", "-f", "-")
+    assert kubectl(*apply, given=MANIFEST) == "deployment.apps/web serverside-applied\n"
+    other = MANIFEST.replace("replicas: 2", "replicas: 3")
+    refused = kubectl.run(*apply, "--field-manager=other", given=other)
+    assert refused.code == 1
+    first, *_ = refused.err.splitlines()
+    assert first == ('error: Apply failed with 1 conflict: conflict with "kubectl": .spec.replicas')
+    assert "--force-conflicts" in refused.err
+    kubectl(*apply, "--field-manager=other", "--force-conflicts", given=other)
+    assert read(kubectl, "deployment", "web")["spec"]["replicas"] == 3
+    assert "f:replicas" in owners(kubectl)["other"]
+    assert "f:replicas" not in owners(kubectl)["kubectl"]
+    assert "managedFields" not in kubectl("get", "deployment", "web", "-o", "yaml")
+
+
+def test_server_side_apply_removes_what_it_leaves_out(kubectl) -> None:
+    apply = ("apply", "--server-side", "-f", "-")
+    kubectl(*apply, given=MANIFEST)
+    kubectl("label", "deployment", "web", "mine=1")
+    less = MANIFEST.replace(', env: [{name: A, value: "1"}]', "").replace(
+        "{app: web}}\nspec", "{}}\nspec"
+    )
+    kubectl(*apply, given=less)
+    found = read(kubectl, "deployment", "web")
+    assert found["metadata"]["labels"] == {"mine": "1"}
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    assert "env" not in container
+    before = found["metadata"]["resourceVersion"]
+    kubectl(*apply, given=less)
+    assert read(kubectl, "deployment", "web")["metadata"]["resourceVersion"] == before
+
+
+def test_what_was_applied_by_the_client_moves_over_to_the_server(kubectl) -> None:
+    kubectl("apply", "-f", "-", given=MANIFEST)
+    assert set(owners(kubectl)) == {"kubectl-client-side-apply"}
+    less = MANIFEST.replace(', env: [{name: A, value: "1"}]', "")
+    kubectl("apply", "--server-side", "-f", "-", given=less)
+    found = read(kubectl, "deployment", "web")
+    (container,) = found["spec"]["template"]["spec"]["containers"]
+    assert "env" not in container  # what the client had applied was the server's to remove
+    assert set(owners(kubectl)) == {"kubectl", "kubectl-last-applied"}
+    assert kubectl("apply", "-f", "-", given=less) == "deployment.apps/web unchanged\n"
+
+
+def test_server_side_apply_and_diff_can_be_tried(one) -> None:
+    apply = ("apply", "--server-side", "-f", "-")
+    tried = one(*apply, "--dry-run=server", given=MANIFEST)
+    assert tried == "deployment.apps/web serverside-applied (server dry run)\n"
+    assert one.run("get", "deployment", "web").code == 1
+    one(*apply, given=MANIFEST)
+    assert one.run("diff", "--server-side", "-f", "-", given=MANIFEST).code == 0
+    other = MANIFEST.replace("replicas: 2", "replicas: 3")
+    different = one.run("diff", "--server-side", "-f", "-", given=other)
+    assert different.code == 1
+    assert "+  replicas: 3" in different.out
+    assert read(one, "deployment", "web")["spec"]["replicas"] == 2
+
+
+def test_parts_have_managers_of_their_own(one) -> None:
+    one("apply", "--server-side", "-f", "-", given=MANIFEST)
+    one("scale", "deployment", "web", "--replicas=4")
+    one(
+        "patch",
+        "deployment",
+        "web",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        '{"status":{"replicas":4}}',
+    )
+    one(
+        "patch",
+        "deployment",
+        "web",
+        "--subresource=scale",
+        "--type=merge",
+        "-p",
+        '{"spec":{"replicas":5}}',
+    )
+    found = read(one, "deployment", "web", "--show-managed-fields")
+    assert (found["spec"]["replicas"], found["status"]["replicas"]) == (5, 4)
+    parts = {entry.get("subresource", "") for entry in found["metadata"]["managedFields"]}
+    assert parts == {"", "scale", "status"}
+    refused = one.run("apply", "--server-side", "-f", "-", given=MANIFEST)
+    assert 'with subresource "scale" using apps/v1: .spec.replicas' in refused.err
+
+
+def test_apply_prunes_what_the_manifests_no_longer_hold(one) -> None:
+    documents = [MANIFEST.replace("name: web,", f"name: {name},") for name in ("one", "two")]
+    arguments = (
+        "apply",
+        "-f",
+        "-",
+        "-l",
+        "app=web",
+        "--prune",
+        "--prune-allowlist=apps/v1/Deployment",
+    )
+    one(*arguments, given="---\n".join(documents))
+    said = one(*arguments, given=documents[0])
+    assert said == "deployment.apps/one unchanged\ndeployment.apps/two pruned\n"
+    assert one("get", "deployments", "-o", "name") == "deployment.apps/one\n"
+
+
+def test_the_last_manifest_applied_can_be_seen_and_set(one) -> None:
+    one("apply", "--server-side", "-f", "-", given=MANIFEST)
+    assert one("apply", "view-last-applied", "deployment/web") == ""
+    one("apply", "set-last-applied", "-f", "-", "--create-annotation", given=MANIFEST)
+    seen = json.loads(one("apply", "view-last-applied", "deployment/web", "-o", "json"))
+    assert seen["spec"]["replicas"] == 2
