@@ -240,8 +240,6 @@ def test_what_is_missing_is_said_in_kubernetes_words(one: Kubectl) -> None:
     assert "doesn't have a resource type" in one.fails("get", "whales")
     said = one.fails("get", "pods", "--field-selector", "spec.x=1")
     assert "field label not supported: spec.x" in said
-    said = one.fails("apply", "--server-side", "-f", "-", given=MANIFEST)
-    assert "accepted media types include: application/json-patch+json" in said
 
 
 def test_an_edit_is_a_patch(one: Kubectl, monkeypatch, tmp_path) -> None:
