@@ -8,7 +8,7 @@ is a path with nothing below it.
 Source: structured-merge-diff v4, fieldpath and typed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -22,105 +22,123 @@ Fields = frozenset[Path]
 
 NO_FIELDS: Fields = frozenset()
 
+DEPTH_MAX = 128
+"""Elements of a path; a manifest nests 64 deep at most (`orchestrator.core.fields`)."""
+
 _ITSELF = "."
 _PREFIXES = ("f:", "k:", "v:", "i:")
 _PRESENT = None
 """Value of a path whose presence alone is owned: a list's item with fields of its own."""
 
 
-def leaves(value: Any, shape: Shape) -> dict[Path, Any]:
+def leaves(value: Any, shape: Shape, *, is_strict: bool = False) -> dict[Path, Any]:
     """Every path that can be owned in a document, with its value.
 
     Args:
         value: Plain JSON.
         shape: Of the value.
+        is_strict: Whether a list's items must be told apart, as in what is applied. Elsewhere those
+            that cannot be are one field together.
 
     Raises:
         BadRequest: A list's items cannot be told apart.
     """
     found: dict[Path, Any] = {}
-    _collect(value, shape, (), found)
+    _collect(value, shape, (), found, is_strict=is_strict)
     return found
 
 
-def _collect(value: Any, shape: Shape, path: Path, found: dict[Path, Any]) -> None:
+def _collect(
+    value: Any, shape: Shape, path: Path, found: dict[Path, Any], *, is_strict: bool
+) -> None:
     if isinstance(value, Mapping) and value and not shape.is_atomic:
         for name, inner in value.items():
-            _collect(inner, shape.below(name), (*path, f"f:{name}"), found)
+            _collect(inner, shape.below(name), (*path, f"f:{name}"), found, is_strict=is_strict)
     elif isinstance(value, list | tuple) and (shape.map_keys or shape.is_set):
+        if is_strict:
+            _check_items(value, shape, path)
         below = shape.items or ANYTHING
-        for key, item in keyed(value, shape, path).items():
+        for key, items in _grouped(value, shape).items():
             at = (*path, key)
-            found[at] = item if shape.is_set else _PRESENT
-            if not shape.is_set:
-                _collect(item, below, at, found)
+            if shape.is_set or len(items) > 1 or not isinstance(items[0], Mapping):
+                found[at] = items
+            else:
+                found[at] = _PRESENT
+                _collect(items[0], below, at, found, is_strict=is_strict)
     else:
         found[path] = value
 
 
-def keyed(items: Iterable[Any], shape: Shape, path: Path = ()) -> dict[str, Any]:
-    """The items of a list that merges, by their path element, in their order.
-
-    Raises:
-        BadRequest: One has no key, or two have the same.
-    """
-    found: dict[str, Any] = {}
+def _grouped(items: Iterable[Any], shape: Shape) -> dict[str, list[Any]]:
+    """The items of a list that merges, by their path element, in their order."""
+    found: dict[str, list[Any]] = {}
     for index, item in enumerate(items):
-        key = _element(item, shape, path, index)
-        if key in found:
-            raise BadRequest(f"{say(path)}: duplicate entries for key {_say_element(key)}")
-        found[key] = item
+        key = f"i:{index}" if _missing_key(item, shape) is not None else _element(item, shape)
+        found.setdefault(key, []).append(item)
     return found
 
 
-def _element(item: Any, shape: Shape, path: Path, index: int) -> str:
+def _missing_key(item: Any, shape: Shape) -> str | None:
+    """The key that an item lacks; empty when it is no object."""
+    if shape.is_set:
+        return None
+    if not isinstance(item, Mapping):
+        return ""
+    keys = shape.map_keys.items()
+    return next((name for name, default in keys if item.get(name, default) is None), None)
+
+
+def _element(item: Any, shape: Shape) -> str:
     if shape.is_set:
         return f"v:{codec.encode(item).decode()}"
-    if not isinstance(item, Mapping):
-        raise BadRequest(f"{say(path)}: element {index}: must be an object")
-    keys = {}
-    for name, default in sorted(shape.map_keys.items()):
-        keys[name] = item.get(name, default)
-        if keys[name] is None:
+    keys = {name: item.get(name, default) for name, default in shape.map_keys.items()}
+    return f"k:{codec.encode_sorted(keys).decode()}"
+
+
+def _check_items(items: Sequence[Any], shape: Shape, path: Path) -> None:
+    for index, item in enumerate(items):
+        missing = _missing_key(item, shape)
+        if missing == "":
+            raise BadRequest(f"{say(path)}: element {index}: must be an object")
+        if missing is not None:
             raise BadRequest(
                 f"{say(path)}: element {index}: associative list with keys has an element that "
-                f'omits key field "{name}" (and doesn\'t have default value)'
+                f'omits key field "{missing}" (and doesn\'t have default value)'
             )
-    return f"k:{codec.encode(keys).decode()}"
+    for key, same in _grouped(items, shape).items():
+        if len(same) > 1:
+            raise BadRequest(f"{say(path)}: duplicate entries for key {_say_element(key)}")
 
 
-def merged(live: Any, applied: Any, shape: Shape, path: Path = ()) -> Any:
-    """The document with another one laid over it: nothing is removed.
-
-    Raises:
-        BadRequest: A list's items cannot be told apart.
-    """
+def merged(live: Any, applied: Any, shape: Shape) -> Any:
+    """The document with another one, whose items can be told apart, laid over it."""
     if isinstance(applied, Mapping) and isinstance(live, Mapping) and not shape.is_atomic:
         laid = {
-            name: merged(live.get(name), inner, shape.below(name), (*path, f"f:{name}"))
+            name: merged(live.get(name), inner, shape.below(name))
             for name, inner in applied.items()
         }
         return {**live, **laid}
     if isinstance(applied, list) and isinstance(live, list) and (shape.map_keys or shape.is_set):
-        return _merged_items(live, applied, shape, path)
+        return _merged_items(live, applied, shape)
     return applied
 
 
-def _merged_items(live: list[Any], applied: list[Any], shape: Shape, path: Path) -> list[Any]:
+def _merged_items(live: list[Any], applied: list[Any], shape: Shape) -> list[Any]:
     """In the order of what is applied; items that it does not name keep their next neighbour."""
-    old, new = keyed(live, shape, path), keyed(applied, shape, path)
+    old, new = _grouped(live, shape), _grouped(applied, shape)
     below = shape.items or ANYTHING
     others: list[Any] = []
     before: dict[str, list[Any]] = {}
-    for key, item in old.items():
+    for key, items in old.items():
         if key in new:
             before[key], others = others, []
         else:
-            others.append(item)
+            others += items
     found: list[Any] = []
-    for key, item in new.items():
+    for key, (item,) in new.items():
+        same = old.get(key, [])
         found += before.get(key, [])
-        found.append(merged(old[key], item, below, (*path, key)) if key in old else item)
+        found.append(merged(same[0], item, below) if len(same) == 1 else item)
     return found + others
 
 
@@ -140,8 +158,9 @@ def without(value: Any, shape: Shape, doomed: Fields, path: Path = ()) -> Any:
         below = shape.items or ANYTHING
         return [
             without(item, below, doomed, (*path, key))
-            for key, item in keyed(value, shape, path).items()
+            for key, items in _grouped(value, shape).items()
             if (*path, key) not in doomed
+            for item in items
         ]
     return value
 
@@ -181,6 +200,8 @@ def decode(raw: Raw) -> Fields:
 
 
 def _gather(tree: Any, path: Path, found: set[Path]) -> None:
+    if len(path) > DEPTH_MAX:
+        raise BadRequest(f"managed fields nested more than {DEPTH_MAX} levels deep")
     if not isinstance(tree, dict):
         raise BadRequest(f"{say(path)}: managed fields must be objects")
     if path and (not tree or _ITSELF in tree):
@@ -209,7 +230,12 @@ def _say_element(element: str) -> str:
     if kind == "f:":
         return f".{text}"
     if kind == "k:":
-        keys: Mapping[str, Any] = codec.decode_any(text.encode())
+        try:
+            keys = codec.decode_any(text.encode())
+        except BadRequest:
+            keys = None
+        if not isinstance(keys, dict):  # a client wrote it
+            return f"[{text}]"
         said = (f"{name}={codec.encode(value).decode()}" for name, value in keys.items())
         return f"[{','.join(said)}]"
     return f"[={text}]" if kind == "v:" else f"[{text}]"

@@ -220,7 +220,7 @@ def applied(
         before = Manager(BEFORE_FIRST_APPLY, UPDATE, manager.api_version)
         owners = {before.key: _Owner(before, frozenset(_ownable(live, shape)), format_time(now_ms))}
     last = owners.get(manager.key)
-    fields = frozenset(_ownable(config, shape))
+    fields = frozenset(_ownable(config, shape, is_strict=True))
     time = last.time if last and last.fields == fields else format_time(now_ms)
     owners[manager.key] = _Owner(manager, fields, time)
 
@@ -278,8 +278,10 @@ def chosen(
     return tuple(asked) if _read(asked) else kept
 
 
-def _ownable(document: Mapping[str, Any], shape: Shape) -> dict[Path, Any]:
-    found = field_sets.leaves(document, shape)
+def _ownable(
+    document: Mapping[str, Any], shape: Shape, *, is_strict: bool = False
+) -> dict[Path, Any]:
+    found = field_sets.leaves(document, shape, is_strict=is_strict)
     return {path: value for path, value in found.items() if path[:2] not in _SYSTEM}
 
 

@@ -230,3 +230,14 @@ async def test_a_delete_takes_delete_options_only_and_minds_the_uid():
         other = {"kind": "DeleteOptions", "preconditions": {"uid": "another"}}
         assert (await server.ask("DELETE", DEPLOYMENTS, other))[0] == 409
         assert (await server.ask("GET", WEB))[0] == 200
+
+
+async def test_an_object_with_doubled_items_can_still_be_made_and_changed():
+    async with running() as server:
+        body = manifest()
+        (container,) = body["spec"]["template"]["spec"]["containers"]
+        container["env"] = [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]
+        assert (await server.ask("POST", DEPLOYMENTS, body))[0] == 201
+        assert (await server.ask("PATCH", WEB, {"spec": {"replicas": 2}}, headers=MERGE))[0] == 200
+        code, said = await apply(server, body)
+        assert (code, "duplicate entries for key" in said["message"]) == (400, True)

@@ -260,3 +260,32 @@ def test_items_keep_their_places():
     found, _ = apply(live, wanted, entries)
     order = [c["name"] for c in found["spec"]["template"]["spec"]["containers"]]
     assert order == ["c", "d", "new", "a", "b"]
+
+
+def test_items_that_an_update_doubled_are_one_field_together():
+    twice = [{"name": "a", "value": "1"}, {"name": "a", "value": "2"}]
+    live = deployment(containers=[{"name": "c", "env": twice}])
+    entries = update(None, live, ())
+    fields = field_sets.decode(entries[0].fields_v1)
+    at = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"c"}', "f:env")
+    assert {path for path in fields if path[:6] == at} == {(*at, 'k:{"name":"a"}')}
+    found, entries = apply(live, deployment(replicas=1), entries)
+    assert found["spec"]["template"] == live["spec"]["template"]
+    config = deployment(containers=[{"name": "c", "env": [{"name": "a", "value": "3"}]}])
+    found, _ = apply(found, config, entries, force=True)
+    assert found["spec"]["template"]["spec"]["containers"][0]["env"] == [
+        {"name": "a", "value": "3"}
+    ]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"[]", b'{"x:y":{}}', b'{"f:a":1}', b'{"f:a":' * 200 + b"{}" + b"}" * 200, b"{", b""],
+)
+def test_what_is_no_set_of_fields_cannot_be_read(raw):
+    with pytest.raises(BadRequest):
+        field_sets.decode(Raw(raw))
+
+
+def test_a_key_that_a_client_made_up_is_said_as_it_is():
+    assert field_sets.say(("f:a", "k:[1]", "k:{", "i:3")) == ".a[[1]][{][3]"
