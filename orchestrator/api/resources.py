@@ -137,7 +137,7 @@ async def create(call: Call) -> web.Response:
     created = await call.services.verbs.create(
         target.kind, found, manager=manager, dry_run=query.is_dry_run
     )
-    return await _answer_written(call, created, warnings, status=201)
+    return await _answer_written(call, created, [*warnings, *_notices(call)], status=201)
 
 
 async def update(call: Call) -> web.Response:
@@ -214,7 +214,13 @@ async def modify(
         manager=manager,
         dry_run=call.query.is_dry_run,
     )
-    return await _answer_written(call, written, warnings)
+    return await _answer_written(call, written, [*warnings, *_notices(call)])
+
+
+def _notices(call: Call) -> list[str]:
+    """What whoever writes an object of this kind should know."""
+    kind = call.target.kind
+    return [f"{kind.resource} {kind.notice}"] if kind.notice and not call.target.subresource else []
 
 
 async def _answer_written(

@@ -17,7 +17,7 @@ from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
 from proto.kinds.kind import Kind
-from proto.kinds.namespace import NAMESPACES, Namespace
+from proto.kinds.namespace import Namespace
 from proto.kinds.node import NODES
 from proto.kinds.pod import Pod, is_terminated
 from proto.meta import (
@@ -260,7 +260,7 @@ def _with_kept_finalizers(old: Namespace, new: Namespace) -> Namespace:
 def _check(kind: Kind[R], new: R, old: R | None, subresource: str = "") -> None:
     """Raises Invalid with every wrong field of those that the subresource may change."""
     errors = validation.metadata(
-        new.metadata, is_namespaced=kind.is_namespaced, name_is_label=kind is NAMESPACES
+        new.metadata, is_namespaced=kind.is_namespaced, check_name=kind.check_name
     )
     check_part = kind.validate_part.get(subresource)
     found = check_part(new, old) if check_part and old is not None else kind.validate(new, old)

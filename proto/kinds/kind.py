@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from proto.errors import FieldError
+from proto.kinds import validation
 from proto.meta import Resource
 
 R = TypeVar("R", bound=Resource)
@@ -72,6 +73,9 @@ class Kind(Generic[R]):
         has_scale: Whether ``/scale`` reads and writes ``spec.replicas``.
         subresources: Further ones, by name, with their verbs: ``log``, ``eviction``…
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
+        check_name: What is wrong with a name, of its path and the name.
+        notice: What whoever writes one should know, since it does less than in Kubernetes: sent
+            as a ``Warning``. Empty for a kind that is acted on.
     """
 
     name: str
@@ -92,6 +96,8 @@ class Kind(Generic[R]):
     has_scale: bool = False
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     is_deleted_gracefully: bool = False
+    check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
+    notice: str = ""
 
     @property
     def api_version(self) -> str:

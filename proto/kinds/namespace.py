@@ -5,7 +5,6 @@ from typing import Annotated
 from msgspec import Meta
 from msgspec.structs import replace
 
-from proto.errors import FieldError
 from proto.kinds import validation
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
@@ -52,11 +51,6 @@ def defaults(namespace: Namespace) -> Namespace:
     )
 
 
-def validate(new: Namespace, _old: Namespace | None) -> list[FieldError]:
-    """A namespace's name is a label, since it becomes part of other names."""
-    return validation.label("metadata.name", new.metadata.name)
-
-
 NAMESPACES: Kind[Namespace] = Kind(
     name="Namespace",
     group="",
@@ -71,7 +65,7 @@ NAMESPACES: Kind[Namespace] = Kind(
         Column("Age", age_cell),
     ),
     defaults=defaults,
-    validate=validate,
+    check_name=validation.label,  # it becomes part of other names
     fields={"status.phase": lambda namespace: namespace.status.phase},
     subresources={"finalize": ("update",)},
 )

@@ -4,16 +4,18 @@ Source of the rules and texts: apimachinery, pkg/util/validation and pkg/api/val
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from proto import codec, quantity
 from proto.errors import FieldError
 from proto.meta import LabelSelector, ObjectMeta
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _QUALIFIED = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+CONFIG_KEY = re.compile(r"[-._a-zA-Z0-9]+")
 ENV_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
 ANNOTATIONS_BYTES_MAX = 256 * 1024
@@ -28,6 +30,15 @@ SAYS_SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
     "for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+SAYS_CONFIG_KEY = (
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', "
+    "or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"
+)
+_SAYS_DNS_1035 = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+    "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
 )
 _SAYS_QUALIFIED = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
@@ -97,6 +108,40 @@ def subdomain(path: str, value: str) -> list[FieldError]:
     return [] if _SUBDOMAIN.fullmatch(value) else [invalid(path, value, SAYS_SUBDOMAIN)]
 
 
+def service_name(path: str, value: str) -> list[FieldError]:
+    """An RFC 1035 label, as names of services are: it begins with a letter."""
+    if len(value) > 63:
+        return [invalid(path, value, "must be no more than 63 characters")]
+    return [] if _DNS_1035.fullmatch(value) else [invalid(path, value, _SAYS_DNS_1035)]
+
+
+def path_segment(path: str, value: str) -> list[FieldError]:
+    """What can stand between two slashes of a URL, as names of roles do: ``system:node``."""
+    if value in (".", ".."):
+        return [invalid(path, value, f"may not be '{value}'")]
+    return [
+        invalid(path, value, f"may not contain '{sign}'") for sign in ("/", "%") if sign in value
+    ]
+
+
+def immutable(path: str, new: object, old: object) -> list[FieldError]:
+    """A field that may not change."""
+    return [] if new == old else [invalid(path, codec.to_plain(new), "field is immutable")]
+
+
+def port(path: str, value: int) -> list[FieldError]:
+    """A port number."""
+    if 1 <= value <= 65535:
+        return []
+    return [invalid(path, value, "must be between 1 and 65535, inclusive")]
+
+
+def one_of(path: str, value: str, choices: Iterable[str]) -> list[FieldError]:
+    """A text that must be one of the known ones."""
+    known = tuple(choices)
+    return [] if value in known else [not_supported(path, value, known)]
+
+
 def qualified_name(path: str, value: str) -> list[FieldError]:
     """A label or annotation key: ``name`` or ``prefix/name``."""
     prefix, slash, name = value.rpartition("/")
@@ -148,13 +193,15 @@ def selector(path: str, found: LabelSelector) -> list[FieldError]:
     return errors
 
 
-def metadata(meta: ObjectMeta, *, is_namespaced: bool, name_is_label: bool) -> list[FieldError]:
+def metadata(
+    meta: ObjectMeta, *, is_namespaced: bool, check_name: Callable[[str, str], list[FieldError]]
+) -> list[FieldError]:
     """Name, labels and annotations of any object, after its name was generated."""
     errors: list[FieldError] = []
     if not meta.name:
         errors.append(required("metadata.name", "name or generateName is required"))
     else:
-        errors += (label if name_is_label else subdomain)("metadata.name", meta.name)
+        errors += check_name("metadata.name", meta.name)
     if is_namespaced:
         errors += label("metadata.namespace", meta.namespace)
     errors += labels("metadata.labels", meta.labels)
