@@ -185,7 +185,7 @@ async def _apply(call: Call) -> web.Response:
             )
         except AlreadyExists:
             continue  # somebody was quicker: it is applied to what they made
-        return await _answer_written(call, made, applying.warnings, status=201)
+        return await _answer_written(call, made, [*applying.warnings, *_notices(call)], status=201)
 
 
 def plain(found: Resource) -> Any:
