@@ -5,6 +5,9 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from orchestrator.core import field_sets
+from orchestrator.core.decisions import Update, UpdateStatus
+from orchestrator.core.managed_fields import UPDATE, Manager
 from orchestrator.runtime.verbs import MODIFY_ATTEMPTS
 from orchestrator.runtime.writer import Op
 from orchestrator.store.memory import Fate
@@ -248,5 +251,25 @@ def test_of_two_who_create_the_same_name_one_is_told_that_it_exists():
                 both.create_task(create())
                 both.create_task(create())
             assert {type(one) for one in made} == {Pod, AlreadyExists}
+
+    virtual_time.run(main())
+
+
+def test_the_control_plane_owns_what_it_changes_in_what_others_made_and_nothing_else():
+    async def main() -> None:
+        async with leading() as (spine, _):
+            own = await spine.verbs.create(PODS, pod("own"))
+            made = await spine.verbs.create(PODS, pod("a"), manager=Manager("me", UPDATE, "v1"))
+            for found in (own, made):
+                status = replace(found, status=replace(found.status, phase="Running"))
+                await spine.perform([UpdateStatus(PODS, status, "it runs")])
+                ran = spine.verbs.existing(PODS, "default", found.metadata.name)
+                await spine.perform([Update(PODS, labelled(ran, app="web", more="1"), "why not")])
+            left = spine.verbs.existing(PODS, "default", "own").metadata
+            assert (left.labels["more"], left.managed_fields) == ("1", ())
+            ours, theirs = spine.verbs.existing(PODS, "default", "a").metadata.managed_fields
+            assert (ours.manager, theirs.manager) == ("longshore", "me")
+            label = ("f:metadata", "f:labels", "f:more")
+            assert field_sets.decode(ours.fields_v1) == {label}
 
     virtual_time.run(main())
