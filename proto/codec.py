@@ -11,11 +11,15 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from proto.errors import BadRequest
+from proto.meta import CustomResource
 
 T = TypeVar("T")
 
 _encoder = msgspec.json.Encoder()
 _sorting = msgspec.json.Encoder(order="sorted")
+
+_OWN_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
+"""What a custom resource does not keep in `others`."""
 
 
 @lru_cache(maxsize=256)  # a decoder per message and kind
@@ -23,9 +27,13 @@ def _decoder(type_: Hashable) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(cast("Any", type_))
 
 
+def _is_custom(type_: Any) -> bool:
+    return isinstance(type_, type) and issubclass(type_, CustomResource)
+
+
 def encode(value: Any) -> bytes:
     """The value as JSON."""
-    return _encoder.encode(value)
+    return _encoder.encode(to_plain(value) if isinstance(value, CustomResource) else value)
 
 
 def encode_sorted(value: Any) -> bytes:
@@ -40,6 +48,8 @@ def decode(payload: bytes, type_: type[T]) -> T:
         BadRequest: The bytes are not JSON of that shape; the text names the field.
     """
     try:
+        if _is_custom(type_):
+            return from_plain(msgspec.json.decode(payload), type_)
         found: T = _decoder(cast("Hashable", type_)).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"not a {getattr(type_, '__name__', type_)}: {error}") from error
@@ -60,4 +70,21 @@ def decode_any(payload: bytes) -> Any:
 
 def to_plain(value: Any) -> Any:
     """The struct as plain dicts, lists, text and numbers, named as on the wire."""
-    return msgspec.to_builtins(value, enc_hook=msgspec.json.decode)  # of what is kept as bytes
+    found = msgspec.to_builtins(value, enc_hook=msgspec.json.decode)  # of what is kept as bytes
+    if isinstance(value, CustomResource):
+        found.pop("others", None)
+        found |= value.others
+    return found
+
+
+def from_plain(value: Any, type_: type[T]) -> T:
+    """The struct that these plain values are.
+
+    Raises:
+        msgspec.ValidationError: They are not; the text says where.
+    """
+    if _is_custom(type_) and isinstance(value, dict):
+        known = {name: value[name] for name in _OWN_FIELDS if name in value}
+        others = {name: item for name, item in value.items() if name not in _OWN_FIELDS}
+        value = known | {"others": others}
+    return msgspec.convert(value, type_)

@@ -8,9 +8,9 @@ stored and seen. Times are RFC 3339 text in UTC with whole seconds, as Kubernete
 import datetime as dt
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 from msgspec.structs import replace
 
 Time = Annotated[
@@ -106,6 +106,32 @@ class Resource(Model, frozen=True, kw_only=True):
     api_version: str = ""
     kind: str = ""
     metadata: ObjectMeta = ObjectMeta()
+
+
+class CustomResource(Resource, frozen=True, kw_only=True):
+    """An object of a kind that a CustomResourceDefinition declares: its content is plain JSON.
+
+    Attributes:
+        spec: UNSET when there is none.
+        status: UNSET when there is none.
+        others: Further fields at the top level; on the wire they stand beside `spec`.
+    """
+
+    spec: Any = UNSET
+    status: Any = UNSET
+    others: dict[str, Any] = {}
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything but the kind and the metadata, as on the wire."""
+        own = {"spec": self.spec, "status": self.status}
+        return {name: value for name, value in own.items() if value is not UNSET} | self.others
+
+    def with_content(self, content: Mapping[str, Any]) -> Self:
+        """The same object with another content."""
+        rest = dict(content)
+        spec, status = rest.pop("spec", UNSET), rest.pop("status", UNSET)
+        return replace(self, spec=spec, status=status, others=rest)
 
 
 class Condition(Model, frozen=True, kw_only=True):

@@ -5,8 +5,7 @@ from typing import Any
 
 from orchestrator.api import bodies
 from orchestrator.api.call import Call
-from orchestrator.core import apply, fields, managed_fields, objects
-from orchestrator.core.schema import shape_of
+from orchestrator.core import apply, fields, managed_fields, objects, schema
 from proto import codec, manifest
 from proto.errors import BadRequest, Conflict, Invalid
 from proto.kinds import validation
@@ -112,7 +111,7 @@ class Applying:
         return managed_fields.applied(
             live,
             self._config,
-            shape_of(call.target.kind.type),
+            schema.of(call.target.kind),
             () if old is None else old.metadata.managed_fields,
             self.manager,
             force=call.query.is_forced,

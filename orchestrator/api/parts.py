@@ -1,6 +1,6 @@
 """Subresources: scale, status, binding, eviction, finalize."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +15,7 @@ from orchestrator.core.managed_fields import Manager
 from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
+from proto.kinds.kind import ScalePaths
 from proto.kinds.pod import Pod
 from proto.meta import LabelSelector, Model, ObjectMeta, Resource, format_selector
 
@@ -39,10 +40,15 @@ class Scale(Resource, frozen=True, kw_only=True):
     status: ScaleStatus = ScaleStatus()
 
 
-def scale_of(found: Any) -> Scale:
-    """An object, as a Scale."""
-    selector: LabelSelector | None = found.spec.selector
+def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
+    """An object, as a Scale.
+
+    Args:
+        found: The object.
+        paths: Of a custom kind's numbers.
+    """
     meta: ObjectMeta = found.metadata
+    wanted, observed, selector = _numbers(found, paths)
     return Scale(
         api_version="autoscaling/v1",
         kind="Scale",
@@ -53,17 +59,46 @@ def scale_of(found: Any) -> Scale:
             resource_version=meta.resource_version,
             creation_timestamp=meta.creation_timestamp,
         ),
-        spec=ScaleSpec(replicas=found.spec.replicas or 0),
-        status=ScaleStatus(
-            replicas=found.status.replicas or 0,
-            selector="" if selector is None or selector.is_empty else format_selector(selector),
-        ),
+        spec=ScaleSpec(replicas=wanted),
+        status=ScaleStatus(replicas=observed, selector=selector),
     )
+
+
+def _numbers(found: Any, paths: ScalePaths | None) -> tuple[int, int, str]:
+    """Replicas that are wanted, replicas there are, and their selector as text."""
+    if paths is None:
+        by: LabelSelector | None = found.spec.selector
+        text = "" if by is None or by.is_empty else format_selector(by)
+        return found.spec.replicas or 0, found.status.replicas or 0, text
+    content = found.content
+    wanted, observed = _at(content, paths.replicas), _at(content, paths.observed)
+    selector = _at(content, paths.selector) if paths.selector else ""
+    return (
+        wanted if isinstance(wanted, int) else 0,
+        observed if isinstance(observed, int) else 0,
+        selector if isinstance(selector, str) else "",
+    )
+
+
+def _at(content: Any, path: Sequence[str]) -> Any:
+    for step in path:
+        content = content.get(step) if isinstance(content, dict) else None
+    return content
+
+
+def _with(content: Any, path: Sequence[str], value: Any) -> Any:
+    """The content with a value at a path; what is on the way is made."""
+    if not path:
+        return value
+    below = content if isinstance(content, dict) else {}
+    return below | {path[0]: _with(below.get(path[0]), path[1:], value)}
 
 
 async def get_scale(call: Call) -> web.Response:
     """The number of replicas."""
-    return await answer(call.request, codec.encode(scale_of(resources.find(call).object)))
+    return await answer(
+        call.request, codec.encode(scale_of(resources.find(call).object, call.target.kind.scale))
+    )
 
 
 async def update_scale(call: Call) -> web.Response:
@@ -84,7 +119,9 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
     target = call.target
 
     def change(old: Any) -> Any:
-        wanted = codec.decode(codec.encode(apply(resources.plain(scale_of(old)), Scale)), Scale)
+        wanted = codec.decode(
+            codec.encode(apply(resources.plain(scale_of(old, target.kind.scale)), Scale)), Scale
+        )
         if wanted.metadata.name not in ("", target.name):
             raise BadRequest(
                 f"the name of the object ({wanted.metadata.name}) does not match the name on the "
@@ -92,9 +129,9 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
             )
         if errors := validation.non_negative("spec.replicas", wanted.spec.replicas):
             raise Invalid("Scale", target.name, errors)
+        paths = target.kind.scale
         return replace(
-            old,
-            spec=replace(old.spec, replicas=wanted.spec.replicas),
+            _rescaled(old, wanted.spec.replicas, paths),
             metadata=replace(
                 old.metadata,
                 uid=wanted.metadata.uid,
@@ -116,7 +153,13 @@ async def _modify(call: Call, change: Callable[[Any], Any], manager: Manager) ->
         manager=manager,
         dry_run=call.query.is_dry_run,
     )
-    return await answer(call.request, codec.encode(scale_of(written)))
+    return await answer(call.request, codec.encode(scale_of(written, target.kind.scale)))
+
+
+def _rescaled(old: Any, replicas: int, paths: ScalePaths | None) -> Any:
+    if paths is None:
+        return replace(old, spec=replace(old.spec, replicas=replicas))
+    return old.with_content(_with(old.content, paths.replicas, replicas))
 
 
 async def bind(call: Call) -> web.Response:

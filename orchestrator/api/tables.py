@@ -6,7 +6,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from orchestrator.world import Entry
-from proto.kinds.kind import Kind
+from proto.kinds.kind import Cell, Column, Kind
 
 _NAME = {
     "name": "Name",
@@ -36,12 +36,11 @@ def _places_name(kind: Kind[Any]) -> bool:
     return any(column.name == "Name" for column in kind.columns)
 
 
-def _cell(column: Any, resource: Any, now_ms: int) -> str | int:
+def _cell(column: Column, resource: Any, now_ms: int) -> Cell:
     try:
-        found: str | int = column.cell(resource, now_ms)
+        return column.cell(resource, now_ms)
     except ValueError:  # a time that a client wrote and that is none
         return "<invalid>"
-    return found
 
 
 def row(entry: Entry, *, now_ms: int, include: str, version: str) -> dict[str, Any]:

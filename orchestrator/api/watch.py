@@ -17,7 +17,7 @@ from orchestrator.api import resources, tables
 from orchestrator.api.call import Call
 from orchestrator.api.errors import Failure, HttpError
 from orchestrator.api.negotiation import Shape
-from orchestrator.world import Change, Entry, Feed
+from orchestrator.world import Change, Entry, Feed, Over
 from proto import codec
 from proto.errors import Compacted
 
@@ -116,6 +116,8 @@ class _Session:
                 await self._send(response, self._frames(await self._changes(self._feed)))
             except Compacted as error:
                 await self._send(response, [self._error(error)])
+                break
+            except Over:
                 break
             if self._loop.time() >= self._bookmark_at:
                 await self._send_bookmark(response, self._feed)

@@ -8,7 +8,8 @@ whoever set them. The last manifest is kept in kubectl's own annotation.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.core.schema import Shape, shape_of
+from orchestrator.core import schema
+from orchestrator.core.schema import Shape
 from proto import codec
 from proto.errors import BadRequest
 from proto.kinds.kind import Kind
@@ -25,7 +26,7 @@ def apply(kind: Kind[Any], live: Mapping[str, Any], manifest: Mapping[str, Any])
         manifest: As published.
     """
     marked = with_annotation(manifest)
-    found: dict[str, Any] = _merged(live, _last_applied(live), marked, shape_of(kind.type))
+    found: dict[str, Any] = _merged(live, _last_applied(live), marked, schema.of(kind))
     return found
 
 

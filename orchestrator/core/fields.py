@@ -10,13 +10,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from orchestrator.core.schema import Shape, shape_of
+from orchestrator.core import schema
+from orchestrator.core.custom import declared, structure
+from orchestrator.core.schema import Shape
 from proto import codec
 from proto.errors import BadRequest, FieldError, Invalid
+from proto.kinds.definition import CustomResourceDefinition
 from proto.kinds.kind import Kind
-from proto.meta import Resource, parse_time_ms
+from proto.meta import ObjectMeta, Resource, parse_time_ms
 
 R = TypeVar("R", bound=Resource)
+
+_IDENTITY = ("apiVersion", "kind", "metadata")
 
 DEPTH_MAX = 64
 """Nested deeper than any manifest; hostile ones end here instead of in a recursion error."""
@@ -29,14 +34,17 @@ class Findings:
         self.unknown: list[str] = []
         self.refused: list[str] = []
         self.ignored: list[str] = []
+        self.notes: list[str] = []  # further things to say
         self.mistyped: list[tuple[str, str]] = []  # path, and what is wrong
 
     @property
     def warnings(self) -> list[str]:
         """In Kubernetes' words, for the client."""
-        return [f'unknown field "{path}"' for path in self.unknown] + [
-            f"{path}: ignored: Longshore does not act on it" for path in self.ignored
-        ]
+        return (
+            [f'unknown field "{path}"' for path in self.unknown]
+            + [f"{path}: ignored: Longshore does not act on it" for path in self.ignored]
+            + self.notes
+        )
 
 
 def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
@@ -55,17 +63,20 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
                 f"the {field} in the data ({said}) does not match the expected {field} ({wanted})"
             )
     findings = Findings()
-    cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
+    cleaned = _cleaned(kind, manifest, findings)
     if findings.mistyped:
         raise _mistyped(kind, *findings.mistyped[0])
     refuse_unsupported(kind, cleaned, findings)
     cleaned |= {"apiVersion": kind.api_version, "kind": kind.name}
     try:
-        return msgspec.convert(cleaned, kind.type), findings
+        found = codec.from_plain(cleaned, kind.type)
     except msgspec.ValidationError as error:
         said, _, at = str(error).partition(" - at `$")
         where = at.rstrip("`").lstrip(".") or "the manifest"
         raise _mistyped(kind, where, said) from error
+    if isinstance(found, CustomResourceDefinition):
+        findings.notes.extend(declared.unsupported(found))
+    return found, findings
 
 
 def clean(kind: Kind[Any], manifest: Mapping[str, Any]) -> tuple[dict[str, Any], Findings]:
@@ -75,10 +86,22 @@ def clean(kind: Kind[Any], manifest: Mapping[str, Any]) -> tuple[dict[str, Any],
         BadRequest: It is nested too deeply, or no object.
     """
     findings = Findings()
-    cleaned = _clean(manifest, shape_of(kind.type), "", findings, 0)
+    cleaned = _cleaned(kind, manifest, findings)
     if findings.mistyped:
         raise _mistyped(kind, *findings.mistyped[0])
     return cleaned, findings
+
+
+def _cleaned(kind: Kind[Any], manifest: Mapping[str, Any], findings: Findings) -> dict[str, Any]:
+    if kind.schema is None:
+        found: dict[str, Any] = _clean(manifest, schema.of(kind), "", findings, 0)
+        return found
+    content = {name: value for name, value in manifest.items() if name not in _IDENTITY}
+    metadata = manifest.get("metadata") or {}
+    return {
+        "metadata": _clean(metadata, schema.shape_of(ObjectMeta), "metadata", findings, 0),
+        **structure.pruned(content, kind.schema, "", findings.unknown),
+    }
 
 
 def refuse_unsupported(kind: Kind[Any], cleaned: Mapping[str, Any], findings: Findings) -> None:

@@ -10,17 +10,19 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import FieldInfo, fields, replace
 
-from orchestrator.core import managed_fields
+from orchestrator.core import managed_fields, schema
+from orchestrator.core.custom import declared
 from orchestrator.core.managed_fields import Manager
-from orchestrator.core.schema import shape_of
 from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Invalid
 from proto.kinds import validation
+from proto.kinds.definition import CustomResourceDefinition
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import Namespace
 from proto.kinds.node import NODES
 from proto.kinds.pod import Pod, is_terminated
 from proto.meta import (
+    CustomResource,
     ManagedFieldsEntry,
     ObjectMeta,
     Resource,
@@ -77,7 +79,8 @@ def prepare_create(
         finalizers=asked.finalizers,
     )
     found = replace(new, api_version=kind.api_version, kind=kind.name, metadata=meta)
-    if _has(kind, "status") and kind is not NODES:  # a node joins with its description
+    # A node joins with its description.
+    if kind.has_status and _has(kind, "status") and kind is not NODES:
         found = replace(found, status=_empty_status(kind))
     found = kind.defaults(found)
     _check(kind, found, None)
@@ -85,7 +88,7 @@ def prepare_create(
         return found
     owners = asked.managed_fields
     if manager.operation == managed_fields.UPDATE:
-        shape = shape_of(kind.type)
+        shape = schema.of(kind)
         owners = managed_fields.updated(None, plain(found), shape, (), manager, now_ms)
     return _owned(found, owners)
 
@@ -133,7 +136,7 @@ def prepare_update(
     if manager is not None and manager.operation == managed_fields.APPLY:
         owners = managed_fields.touched(found.metadata.managed_fields, manager, now_ms)
         found = _owned(found, owners)
-    if _has(kind, "spec") and cast("Any", found).spec != cast("Any", old).spec:
+    if _is_wanted_otherwise(kind, old, found):
         meta = replace(found.metadata, generation=old.metadata.generation + 1)
         found = replace(found, metadata=meta)
     _check(kind, found, old, subresource)
@@ -158,7 +161,7 @@ def _tracked(kind: Kind[R], old: R, found: R, asked: R, manager: Manager, now_ms
     if not manager.subresource:  # a part of an object has no say in it
         owners = managed_fields.chosen(kind.name, old, asked.metadata.managed_fields)
     if owners and found != old:
-        shape = shape_of(kind.type)
+        shape = schema.of(kind)
         before, after = plain(old), plain(found)
         owners = managed_fields.updated(before, after, shape, owners, manager, now_ms)
     return _owned(found, owners)
@@ -206,6 +209,14 @@ def is_finished(found: Resource) -> bool:
     return bool(meta.deletion_timestamp) and not waits
 
 
+def _is_wanted_otherwise(kind: Kind[R], old: R, new: R) -> bool:
+    """Whether the change is one of the spec; of a custom kind: of anything but its status."""
+    if isinstance(new, CustomResource) and isinstance(old, CustomResource):
+        before = replace(old, status=new.status) if kind.has_status else old
+        return new.content != before.content
+    return _has(kind, "spec") and bool(cast("Any", new).spec != cast("Any", old).spec)
+
+
 @cache  # msgspec reads the annotations anew each time, at the price of a whole write
 def _fields(kind: Kind[Any]) -> dict[str, FieldInfo]:
     return {found.name: found for found in fields(kind.type)}
@@ -223,6 +234,8 @@ def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
     """`old` with what this subresource may change taken from `new`."""
     if subresource == "status":
         return replace(old, status=cast("Any", new).status)
+    if subresource == "scale" and isinstance(new, CustomResource):
+        return replace(old, spec=new.spec)
     if subresource == "scale":
         spec = replace(cast("Any", old).spec, replicas=cast("Any", new).spec.replicas)
         return replace(old, spec=spec)
@@ -265,6 +278,8 @@ def _check(kind: Kind[R], new: R, old: R | None, subresource: str = "") -> None:
     check_part = kind.validate_part.get(subresource)
     found = check_part(new, old) if check_part and old is not None else kind.validate(new, old)
     errors += [error for error in found if error not in errors]
+    if isinstance(new, CustomResourceDefinition) and not errors:
+        errors += declared.mistakes(new)
     if old is not None:
         errors += _late_finalizers(new, old)
     if subresource == "status":

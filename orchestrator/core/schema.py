@@ -7,6 +7,10 @@ from typing import Any, cast
 import msgspec
 from msgspec import Struct, inspect
 
+from proto.kinds import structural
+from proto.kinds.kind import Kind
+from proto.meta import ObjectMeta
+
 
 class Shape(Struct, frozen=True):
     """What a JSON value may hold.
@@ -50,6 +54,35 @@ class Shape(Struct, frozen=True):
 
 
 ANYTHING = Shape()
+
+
+@lru_cache(maxsize=1024)  # all kinds, and custom ones that were changed lately
+def of(kind: Kind[Any]) -> Shape:
+    """The shape of a kind: of its struct, or of the schema that declares it."""
+    if kind.schema is None:
+        return shape_of(kind.type)
+    fields = dict(_declared(kind.schema).fields or {})
+    identity = {"apiVersion": ANYTHING, "kind": ANYTHING, "metadata": shape_of(ObjectMeta)}
+    return Shape(fields=fields | identity)
+
+
+def _declared(schema: Mapping[str, Any]) -> Shape:
+    """The shape of a structural schema. Source: Kubernetes, "Merge strategy" of lists and maps."""
+    if schema.get(structural.MAP_TYPE) == "atomic":
+        return Shape(is_atomic=True)
+    if "items" in schema:
+        known = schema["items"].get("properties", {})
+        keys = schema.get(structural.LIST_KEYS) or ()
+        return Shape(
+            items=_declared(schema["items"]),
+            map_keys={key: known.get(key, {}).get("default") for key in keys},
+            is_set=schema.get(structural.LIST_TYPE) == "set",
+        )
+    if isinstance(more := schema.get("additionalProperties"), Mapping):
+        return Shape(items=_declared(more))
+    if "properties" in schema:
+        return Shape(fields={name: _declared(it) for name, it in schema["properties"].items()})
+    return ANYTHING
 
 
 def shape_of(type_: type[Any]) -> Shape:

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.core import deployment, evictions, garbage, namespaces, replicaset
+from orchestrator.core.custom import definitions
 from orchestrator.core.decisions import Plan
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
+from proto import kinds
+from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition, Names
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
@@ -50,6 +53,9 @@ class Controllers:
         self._evictions: Reconciler[tuple[str]] = Reconciler(
             "eviction", self._evict, perform, clock
         )
+        self._definitions: Reconciler[tuple[str]] = Reconciler(
+            "definition", self._definition, perform, clock
+        )
         world.listen(self._heard)
 
     async def run(self) -> None:
@@ -65,6 +71,7 @@ class Controllers:
             tasks.create_task(self._namespaces.run())
             tasks.create_task(self._garbage.run())
             tasks.create_task(self._evictions.run())
+            tasks.create_task(self._definitions.run())
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -95,7 +102,11 @@ class Controllers:
         room = self._world.get(NAMESPACES, "", entry.namespace) if entry.namespace else None
         if room is not None and room.metadata.deletion_timestamp:
             self._namespaces.ring((entry.namespace,))
-        if entry.kind is NAMESPACES:
+        if entry.kind.schema is not None:
+            self._definitions.ring((entry.kind.resource,))
+        elif entry.kind is DEFINITIONS:
+            self._ring_definitions(entry.object)
+        elif entry.kind is NAMESPACES:
             self._namespaces.ring((entry.name,))
         elif entry.kind is NODES:
             self._evictions.ring((entry.name,))
@@ -108,6 +119,12 @@ class Controllers:
             self._ring_owner(entry)
             if entry.object.spec.node_name:
                 self._evictions.ring((entry.object.spec.node_name,))
+
+    def _ring_definitions(self, definition: CustomResourceDefinition) -> None:
+        """It, and those that may have waited for one of its names."""
+        for found in self._world.objects(DEFINITIONS):
+            if found.spec.group == definition.spec.group:
+                self._definitions.ring((found.metadata.name,))
 
     def _ring_owner(self, entry: Entry) -> None:
         """The controller of an object; of an orphan, every controller that might adopt it."""
@@ -169,6 +186,30 @@ class Controllers:
             for entry in self._world.entries(kind, name)
         ]
         return namespaces.plan(found, contents, now_ms)
+
+    def _definition(self, key: tuple[str], now_ms: int) -> Plan:
+        (name,) = key
+        found = self._world.get(DEFINITIONS, "", name)
+        if found is None:
+            return Plan()
+        taken = [
+            other.status.accepted_names
+            for other in self._world.objects(DEFINITIONS)
+            if other.spec.group == found.spec.group
+            and other.metadata.uid != found.metadata.uid
+            and other.status.accepted_names is not None
+        ]
+        taken += [
+            Names(plural=k.plural, singular=k.singular, kind=k.name, short_names=k.short_names)
+            for k in kinds.ALL
+            if k.group == found.spec.group
+        ]
+        contents = [
+            (entry.kind, entry.object)
+            for kind in self._world.kinds.declared(name)
+            for entry in self._world.entries(kind)
+        ]
+        return definitions.plan(found, taken, contents, now_ms)
 
     def _collect(self, key: tuple[str, str, str], _now_ms: int) -> Plan:
         resource, namespace, name = key

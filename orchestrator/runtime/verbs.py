@@ -15,6 +15,7 @@ from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
 from proto.errors import Conflict, Forbidden, NotFound
+from proto.kinds.definition import DEFINITIONS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
 from proto.meta import Resource
@@ -86,6 +87,13 @@ class Verbs:
             now_ms=self._clock(),
             manager=manager,
         )
+        if kind.schema is not None:
+            definition = self._world.get(DEFINITIONS, "", kind.resource)
+            if definition is None or definition.metadata.deletion_timestamp:
+                raise Forbidden(
+                    f"create not allowed while custom resource definition {kind.resource} is "
+                    "terminating"
+                )
         if kind.is_namespaced:
             meta = found.metadata
             namespace = self._world.get(NAMESPACES, "", meta.namespace)

@@ -18,12 +18,14 @@ from typing import Any, TypeVar
 import structlog
 
 from orchestrator import store
-from orchestrator.store import Listing, keys
+from orchestrator.core.custom import declared
+from orchestrator.store import Item, Listing, keys
 from orchestrator.world.entry import Change, Entry, version_of
-from orchestrator.world.feed import Feed
+from orchestrator.world.feed import Feed, Over
 from orchestrator.world.index import OwnerIndex, PodsByNode
 from orchestrator.world.registry import Registry
 from proto.errors import Compacted
+from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition
 from proto.kinds.kind import Kind
 from proto.kinds.pod import Pod
 from proto.meta import Resource
@@ -39,7 +41,7 @@ HISTORY_LIMIT = 20_000
 
 Bell = Callable[[Sequence[Change]], None]
 
-__all__ = ["HISTORY_LIMIT", "Change", "Entry", "Feed", "Registry", "World"]
+__all__ = ["HISTORY_LIMIT", "Change", "Entry", "Feed", "Over", "Registry", "World"]
 
 
 class World:
@@ -51,6 +53,7 @@ class World:
         self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {
             kind: {} for kind in self.kinds.all
         }
+        self._declared: dict[str, object] = {}  # what kinds follow from, by definition
         self._history: deque[Change] = deque(maxlen=history_limit)
         self._forgotten = 0  # the version below which history is incomplete
         self._bells: list[Bell] = []
@@ -72,7 +75,15 @@ class World:
 
     def entry(self, kind: Kind[Any], namespace: str, name: str) -> Entry | None:
         """One object with its encoded form."""
-        return self._objects[kind].get(namespace, {}).get(name)
+        return self._rooms(kind).get(namespace, {}).get(name)
+
+    def _rooms(self, kind: Kind[Any]) -> dict[str, dict[str, Entry]]:
+        """A kind's objects by namespace and name."""
+        try:
+            return self._objects[kind]
+        except KeyError:  # its definition changed, or went, while somebody held on to it
+            now = self.kinds.named(kind.resource)
+            return {} if now is None else self._objects[now]
 
     def get(self, kind: Kind[R], namespace: str, name: str) -> R | None:
         """One object."""
@@ -81,7 +92,7 @@ class World:
 
     def entries(self, kind: Kind[Any], namespace: str | None = None) -> Iterator[Entry]:
         """All objects of a kind, or those of one namespace, ordered by namespace and name."""
-        rooms = self._objects[kind]
+        rooms = self._rooms(kind)
         for room in sorted(rooms) if namespace is None else (namespace,):
             names = rooms.get(room, {})
             for name in sorted(names):
@@ -93,7 +104,7 @@ class World:
 
     def count(self, kind: Kind[Any]) -> int:
         """How many objects of a kind there are."""
-        return sum(len(room) for room in self._objects[kind].values())
+        return sum(len(room) for room in self._rooms(kind).values())
 
     def owned_by(self, uid: str, kind: Kind[R]) -> list[R]:
         """Objects of that kind that name this owner, ordered by name."""
@@ -173,6 +184,7 @@ class World:
         came: list[Change] = []
         replaced: list[tuple[int, Entry]] = []
         listed = {item.key: item for item in listing.items}
+        self._declare_listed(listing.items)
         for key, item in listed.items():
             kind = self.kinds.stored_at(key)
             if kind is None:  # a newer orchestrator's kind: not ours to serve
@@ -196,12 +208,22 @@ class World:
         replaced.sort(key=lambda pair: pair[0])  # the removal comes before its replacement
         return came, [*(entry for _, entry in replaced), *vanished]
 
+    def _declare_listed(self, items: Sequence[Item]) -> None:
+        """Kinds before their objects."""
+        prefix = keys.prefix(DEFINITIONS)
+        for item in items:
+            entry = Entry.stored(DEFINITIONS, item) if item.key.startswith(prefix) else None
+            if entry is not None:
+                self._declare(entry.name, entry.object)
+
     def apply(self, revision: int, changes: Iterable[Change]) -> None:
         """Take over one committed transaction."""
         self._commit(revision, list(changes), keep_history=True)
 
     def _commit(self, revision: int, changes: list[Change], *, keep_history: bool) -> None:
         for change in changes:
+            if not self._is_known(change):
+                continue
             self._place(change)
             if keep_history:
                 if len(self._history) == self._history.maxlen:
@@ -212,6 +234,48 @@ class World:
             feed.push(changes)
         for bell in self._bells:
             bell(changes)
+
+    def _is_known(self, change: Change) -> bool:
+        """Whether its kind is served; a kind that was declared anew since is replaced by that."""
+        if change.kind in self._objects:
+            return True
+        now = self.kinds.named(change.kind.resource)
+        if now is not None:
+            change.become(now)
+        return now is not None
+
+    def _declare(self, name: str, definition: CustomResourceDefinition | None) -> None:
+        """Serve what a definition declares now; its objects stay, and watches of it begin anew."""
+        facts = declared.facts(definition)
+        if facts == self._declared.get(name):
+            return
+        self._declared[name] = facts
+        before = self.kinds.declared(name)
+        try:
+            self.kinds.declare(name, () if definition is None else declared.served(definition))
+        except ValueError as error:  # stored by an orchestrator that understood it
+            log.exception("world.undeclarable", definition=name, error=str(error))
+            self.kinds.declare(name, ())
+        after = {kind.resource: kind for kind in self.kinds.declared(name)}
+        for kind in after.values():
+            self._objects.setdefault(kind, {})
+        for old in before:
+            self._replace(old, after.get(old.resource))
+
+    def _replace(self, old: Kind[Any], new: Kind[Any] | None) -> None:
+        rooms = self._objects.pop(old)
+        for feed in tuple(self._feeds):
+            if feed.kind is old:
+                feed.end()
+        for change in self._history:
+            if new is not None and change.kind is old:
+                change.become(new)
+        for entry in [entry for room in rooms.values() for entry in room.values()]:
+            self._owners.update(entry, None)
+            if new is not None:
+                entry.kind = new
+                self._owners.update(None, entry)
+                self._objects[new].setdefault(entry.namespace, {})[entry.name] = entry
 
     def _place(self, change: Change) -> None:
         rooms = self._objects[change.kind]
@@ -225,3 +289,5 @@ class World:
                 del rooms[old.namespace]
         self._owners.update(old, new)
         self._pods.update(old, new)
+        if change.kind is DEFINITIONS:
+            self._declare(change.entry.name, None if new is None else new.object)

@@ -86,6 +86,13 @@ class Change:
         self.new = new
         self.frames: dict[str, bytes] = {}
 
+    def become(self, kind: Kind[Any]) -> None:
+        """Be of the kind that was declared anew in place of the present one."""
+        self.kind = kind
+        for entry in (self.old, self.new):
+            if entry is not None:
+                entry.kind = kind
+
     @property
     def entry(self) -> Entry:
         """The object after the change, or before it went."""

@@ -15,6 +15,10 @@ watcher is cut off and lists again, rather than growing the control plane's memo
 """
 
 
+class Over(Exception):
+    """There is nothing more to follow: the kind is not what it was, or is no more."""
+
+
 class Feed:
     """Changes of one kind, in order. Close it when done."""
 
@@ -26,6 +30,7 @@ class Feed:
         self._forget = forget
         self._filled = asyncio.Event()
         self._is_cut_off = False
+        self._is_over = False
         if missed:
             self._filled.set()
 
@@ -47,18 +52,33 @@ class Feed:
         self._forget(self)
         self._filled.set()
 
+    @property
+    def kind(self) -> Kind[Any]:
+        """Whose changes these are."""
+        return self._kind
+
+    def end(self) -> None:
+        """Let the watcher take what waits, and leave."""
+        self._is_over = True
+        self._forget(self)
+        self._filled.set()
+
     async def batch(self) -> list[Change]:
         """Every change waiting; waits for the first.
 
         Raises:
             Compacted: The watcher was too slow and missed some: list again.
+            Over: The last one was taken before.
         """
         await self._filled.wait()
         if self._is_cut_off:
             raise Compacted("this watch missed changes: list again")
+        if self._is_over and not self._waiting:
+            raise Over
         found = list(self._waiting)
         self._waiting.clear()
-        self._filled.clear()
+        if not self._is_over:
+            self._filled.clear()
         return found
 
     @property

@@ -45,6 +45,10 @@ class Registry:
         found = (k for k in self.all if k.api_version == api_version and k.name == name)
         return next(found, None)
 
+    def declared(self, definition: str) -> tuple[Kind[Any], ...]:
+        """What a definition of that name declares."""
+        return self._custom.get(definition, ())
+
     def declare(self, definition: str, declared: Iterable[Kind[Any]]) -> None:
         """Serve what a definition of that name declares, in place of what it did before."""
         self._custom[definition] = tuple(declared)

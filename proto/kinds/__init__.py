@@ -13,6 +13,7 @@ from proto.kinds.access import (
     SERVICE_ACCOUNTS,
 )
 from proto.kinds.configuration import CONFIG_MAPS, SECRETS
+from proto.kinds.definition import DEFINITIONS
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.event import EVENTS
@@ -48,6 +49,7 @@ ALL: tuple[Kind[Any], ...] = (
     ROLE_BINDINGS,
     CLUSTER_ROLE_BINDINGS,
     LEASES,
+    DEFINITIONS,
 )
 """Core group first: where two groups share a name, clients take the first."""
 

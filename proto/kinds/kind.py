@@ -26,6 +26,10 @@ STANDARD_VERBS = (
 )
 
 
+Cell = str | int | float | None
+"""A value in a table; None: there is none, and kubectl prints ``<none>``."""
+
+
 @dataclass(frozen=True)
 class Column:
     """One column of ``kubectl get``.
@@ -33,16 +37,25 @@ class Column:
     Attributes:
         name: Header; kubectl prints it in capitals.
         cell: The value for an object at a wall-clock time in epoch milliseconds.
-        type: ``string`` or ``integer``.
+        type: ``string``, ``integer``, ``number``, ``boolean`` or ``date``.
         priority: Above 0: shown with ``-o wide`` only.
     """
 
     name: str
-    cell: Callable[[Any, int], str | int]
+    cell: Callable[[Any, int], Cell]
     type: str = "string"
     format: str = ""
     priority: int = 0
     description: str = ""
+
+
+@dataclass(frozen=True)
+class ScalePaths:
+    """Names of fields from the top of an object's JSON; `selector` is empty when there is none."""
+
+    replicas: tuple[str, ...]
+    observed: tuple[str, ...]
+    selector: tuple[str, ...] = ()
 
 
 def _unchanged(resource: Any) -> Any:
@@ -72,6 +85,8 @@ class Kind(Generic[R]):
         has_status: Whether ``status`` is a subresource (ignored by writes to the object itself).
         has_scale: Whether ``/scale`` reads and writes ``spec.replicas``.
         subresources: Further ones, by name, with their verbs: ``log``, ``eviction``…
+        scale: Where a custom kind keeps its numbers of replicas.
+        schema: Of a custom kind's JSON, structural; None for a kind whose `type` says it all.
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
         check_name: What is wrong with a name, of its path and the name.
         notice: What whoever writes one should know, since it does less than in Kubernetes: sent
@@ -95,6 +110,8 @@ class Kind(Generic[R]):
     has_status: bool = True
     has_scale: bool = False
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scale: ScalePaths | None = None
+    schema: Mapping[str, Any] | None = None
     is_deleted_gracefully: bool = False
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
     notice: str = ""

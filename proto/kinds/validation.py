@@ -26,6 +26,11 @@ SAYS_LABEL = (
     "must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex "
     "used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
 )
+_SAYS_DNS_1035 = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an "
+    "alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', "
+    "regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"
+)
 SAYS_SUBDOMAIN = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or "
     "'.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used "
@@ -99,6 +104,15 @@ def label(path: str, value: str) -> list[FieldError]:
     if len(value) > 63:
         return [invalid(path, value, "must be no more than 63 characters")]
     return [] if _LABEL.fullmatch(value) else [invalid(path, value, SAYS_LABEL)]
+
+
+def dns_1035(path: str, value: str) -> list[FieldError]:
+    """An RFC 1035 label: as `label`, and starting with a letter."""
+    if not value:
+        return [required(path)]
+    if len(value) > 63:
+        return [invalid(path, value, "must be no more than 63 characters")]
+    return [] if _DNS_1035.fullmatch(value) else [invalid(path, value, _SAYS_DNS_1035)]
 
 
 def subdomain(path: str, value: str) -> list[FieldError]:

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.api import parts, routes
-from orchestrator.api.openapi.schemas import META, Schemas, add, gvk, name_of, reference
+from orchestrator.api.openapi.schemas import (
+    META,
+    Schemas,
+    add,
+    gvk,
+    name_of,
+    name_of_kind,
+    reference,
+)
 from proto.kinds.kind import Kind
 
 JSON = "application/json"
@@ -117,7 +125,7 @@ class _About:
 
     def __init__(self, kind: Kind[Any]) -> None:
         self.kind = kind
-        self.schema = reference(name_of(kind.type))
+        self.schema = reference(name_of_kind(kind))
         self.parameters = [_in_path("namespace")] if kind.is_namespaced else []
         group = "".join(
             part.title() for part in (kind.group or "core").removesuffix(".k8s.io").split(".")
@@ -129,7 +137,7 @@ class _About:
     def list_(self, *, is_everywhere: bool = False) -> dict[str, Any]:
         """Of a namespace, or of all."""
         what = f"{self.kind.name}ForAllNamespaces" if is_everywhere else self._what
-        found = reference(f"{name_of(self.kind.type)}List")
+        found = reference(f"{name_of_kind(self.kind)}List")
         return self._operation(f"list{self._place}{what}", "list", _LIST, found)
 
     def delete_collection(self) -> dict[str, Any]:
@@ -173,7 +181,9 @@ class _About:
             "patch",
             _WRITE | {"force": _FLAG},
             schema,
-            body=_body(_PATCHES, reference(f"{META}.Patch")),
+            body=_body(
+                _PATCHES if self.kind.schema is None else _PATCHES[:2], reference(f"{META}.Patch")
+            ),
         )
 
     def part(self, name: str, verbs: Iterable[str], schemas: Schemas) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec.inspect as look
@@ -84,6 +84,27 @@ def name_of(model: type[Any]) -> str:
     return f"{package}.{model.__name__}"
 
 
+def name_of_kind(kind: Kind[Any]) -> str:
+    """The same of a kind; of a custom one ``com.example.v1.Boat``."""
+    if kind.schema is None:
+        return name_of(kind.type)
+    return ".".join((*reversed(kind.group.split(".")), kind.version, kind.name))
+
+
+def _declared(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a definition says of its objects, with what every object has."""
+    metadata = {
+        "description": _COMMON_FIELDS["metadata"],
+        "allOf": [reference(name_of(ObjectMeta))],
+    }
+    common = {
+        name: {"type": "string", "description": _COMMON_FIELDS[name]}
+        for name in ("apiVersion", "kind")
+    }
+    properties = dict(schema.get("properties", {})) | common | {"metadata": metadata}
+    return {**schema, "properties": properties}
+
+
 def gvk(kind: Kind[Any]) -> dict[str, str]:
     """The kind, as the extension ``x-kubernetes-group-version-kind`` says it."""
     return {"group": kind.group, "version": kind.version, "kind": kind.name}
@@ -91,8 +112,12 @@ def gvk(kind: Kind[Any]) -> dict[str, str]:
 
 def add_kind(kind: Kind[Any], schemas: Schemas) -> None:
     """The schemas of a kind, of lists of it, and of everything in it."""
-    add(kind.type, schemas)
-    name = name_of(kind.type)
+    name = name_of_kind(kind)
+    if kind.schema is None:
+        add(kind.type, schemas)
+    else:
+        add(ObjectMeta, schemas)
+        schemas[name] = _declared(kind.schema)
     schemas[name]["x-kubernetes-group-version-kind"] = [gvk(kind)]
     schemas[f"{name}List"] = {
         "type": "object",

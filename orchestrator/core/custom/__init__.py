@@ -1,0 +1,1 @@
+"""Kinds that CustomResourceDefinitions declare: what their schemas do to objects."""

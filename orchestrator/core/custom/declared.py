@@ -1,0 +1,140 @@
+"""From a CustomResourceDefinition to the kinds it declares."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from orchestrator.core.custom import check, columns, structure
+from proto import codec
+from proto.errors import FieldError
+from proto.kinds.definition import (
+    ESTABLISHED,
+    CustomResourceDefinition,
+    Subresources,
+    Version,
+    storage_version,
+)
+from proto.kinds.kind import Kind, ScalePaths
+from proto.meta import CustomResource, is_true
+
+
+def served(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], ...]:
+    """The kinds to serve; none before the definition is established."""
+    if not is_true(definition.status.conditions, ESTABLISHED):
+        return ()
+    stored = storage_version(definition)
+    return tuple(
+        kind_of(definition, version)
+        for version in definition.spec.versions
+        if version.served and version.name == stored
+    )
+
+
+def facts(definition: CustomResourceDefinition | None) -> object:
+    """What the served kinds follow from; None when there are none."""
+    if definition is None or not is_true(definition.status.conditions, ESTABLISHED):
+        return None
+    return definition.spec, definition.status.accepted_names
+
+
+def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[CustomResource]:
+    """One version, as a kind.
+
+    Raises:
+        ValueError: Its schema, or a path in it, cannot be understood.
+    """
+    spec = definition.spec
+    names = definition.status.accepted_names or spec.names
+    schema = version.schema.open_api_v3_schema if version.schema else {}
+    parts = version.subresources or Subresources()
+    return Kind(
+        name=names.kind,
+        group=spec.group,
+        version=version.name,
+        plural=names.plural,
+        singular=names.singular,
+        type=CustomResource,
+        is_namespaced=spec.scope == "Namespaced",
+        short_names=names.short_names,
+        categories=names.categories,
+        columns=tuple(
+            columns.column(column)
+            for column in version.additional_printer_columns or (columns.AGE,)
+        ),
+        defaults=_defaults(schema),
+        validate=_validate(schema),
+        fields={
+            found.json_path.removeprefix("."): _field(found.json_path)
+            for found in version.selectable_fields
+        },
+        has_status=parts.status is not None,
+        has_scale=parts.scale is not None,
+        scale=None
+        if parts.scale is None
+        else ScalePaths(
+            _steps(parts.scale.spec_replicas_path),
+            _steps(parts.scale.status_replicas_path),
+            _steps(parts.scale.label_selector_path),
+        ),
+        schema=schema,
+    )
+
+
+def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
+    """Where a schema or a path cannot be understood though its form is right."""
+    for index, version in enumerate(definition.spec.versions):
+        try:
+            kind_of(definition, version)
+        except ValueError as error:
+            said = str(error).partition("\n")[0]
+            at = f"spec.versions[{index}]"
+            yield FieldError("FieldValueInvalid", at, f"Invalid value: {said}")
+
+
+def unsupported(definition: CustomResourceDefinition) -> Iterator[str]:
+    """What of its schemas is stored and not acted on."""
+    for index, version in enumerate(definition.spec.versions):
+        if version.schema and _has_rules(version.schema.open_api_v3_schema):
+            yield (
+                f"spec.versions[{index}].schema: x-kubernetes-validations: ignored: Longshore does "
+                "not evaluate CEL rules"
+            )
+
+
+def _has_rules(schema: Any) -> bool:
+    if isinstance(schema, dict):
+        return "x-kubernetes-validations" in schema or any(map(_has_rules, schema.values()))
+    return isinstance(schema, list) and any(map(_has_rules, schema))
+
+
+def _steps(path: str) -> tuple[str, ...]:
+    return tuple(path.removeprefix(".").split(".")) if path else ()
+
+
+def _field(path: str) -> Callable[[CustomResource], str]:
+    find = columns.finder(path)
+
+    def read(found: CustomResource) -> str:
+        value = find(found)
+        if value is None:
+            return ""
+        return value if isinstance(value, str) else codec.encode(value).decode()
+
+    return read
+
+
+def _defaults(schema: structure.Schema) -> Callable[[CustomResource], CustomResource]:
+    def defaults(found: CustomResource) -> CustomResource:
+        return found.with_content(structure.defaulted(found.content, schema))
+
+    return defaults
+
+
+def _validate(
+    schema: structure.Schema,
+) -> Callable[[CustomResource, CustomResource | None], list[FieldError]]:
+    compiled = check.compile_(schema)
+
+    def validate(new: CustomResource, _old: CustomResource | None) -> list[FieldError]:
+        return compiled(codec.decode_any(codec.encode(new)))
+
+    return validate
