@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.kubectl import binaries
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.kubectl.cluster import ENGINE, up
+from tests.e2e.kubectl.definitions import DEFINITION, OBJECT
 from tests.e2e.waiting import eventually
 
 RUN = uuid.uuid4().hex[:6]
@@ -164,3 +165,30 @@ def test_a_pod_that_finds_no_node_says_why(kubectl, namespace) -> None:
 
     eventually(reason, within_s=20, what="an event says why")
     assert "0/2 nodes are available" in kubectl("describe", "pod", "p", "-n", namespace)
+
+
+def test_a_kind_that_a_user_declares_is_served_until_its_definition_goes(kubectl, namespace):
+    crd = "customresourcedefinition.apiextensions.k8s.io/crontabs.stable.example.com"
+    assert kubectl("apply", "-f", "-", given=DEFINITION) == f"{crd} created\n"
+    assert "condition met" in kubectl("wait", "--for=condition=established", crd)
+    made = kubectl("apply", "-n", namespace, "-f", "-", given=OBJECT)
+    assert made == "crontab.stable.example.com/nightly created\n"
+    headers, row = kubectl("get", "ct", "-n", namespace).splitlines()
+    assert headers.split() == ["NAME", "SCHEDULE", "AGE"]
+    assert row.startswith("nightly   0 3 * * *")
+    spec = kubectl("get", "ct", "nightly", "-n", namespace, "-o", "jsonpath={.spec}")
+    assert json.loads(spec) == {"cronSpec": "0 3 * * *", "replicas": 1}
+    assert "cronSpec" in kubectl("explain", "crontab.spec")
+    assert "scaled" in kubectl("scale", "ct/nightly", "-n", namespace, "--replicas=3")
+    patch = json.dumps({"spec": {"cronSpec": "daily", "replicas": 0}})
+    said = kubectl.fails("patch", "ct", "nightly", "-n", namespace, "--type=merge", "-p", patch)
+    assert "spec.cronSpec: Invalid value" in said
+    assert "spec.replicas: Invalid value: 0" in said
+    wrong = OBJECT.replace("cronSpec", "cronSpce")
+    said = kubectl.fails("create", "-n", namespace, "-f", "-", given=wrong)
+    assert 'unknown field "spec.cronSpce"' in said
+    assert "serverside-applied" in kubectl(
+        "apply", "--server-side", "--field-manager=other", "-n", namespace, "-f", "-", given=OBJECT
+    )
+    assert '"crontabs.stable.example.com" deleted' in kubectl("delete", crd)
+    assert "could not find the requested resource" in kubectl.fails("get", "ct", "-n", namespace)
