@@ -34,8 +34,11 @@ class ServiceSpec(Model, frozen=True, kw_only=True):
     """Which pods, and how they are reached."""
 
     type: str = ""
-    selector: dict[str, str] = {}
-    ports: Annotated[tuple[ServicePort, ...], Meta(extra={"merge_key": "port"})] = ()
+    selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
+    ports: Annotated[
+        tuple[ServicePort, ...],
+        Meta(extra={"merge_key": "port", "map_keys": {"port": None, "protocol": "TCP"}}),
+    ] = ()
     cluster_ip: str = field(default="", name="clusterIP")
     cluster_ips: tuple[str, ...] = field(default=(), name="clusterIPs")
     external_ips: tuple[str, ...] = field(default=(), name="externalIPs")

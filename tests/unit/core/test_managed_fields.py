@@ -11,6 +11,7 @@ from orchestrator.core.schema import shape_of
 from proto import codec
 from proto.errors import ApplyConflict, BadRequest, Invalid
 from proto.kinds.deployment import Deployment
+from proto.kinds.service import Service
 from proto.meta import ManagedFieldsEntry, ObjectMeta, Resource
 
 SHAPE = shape_of(Deployment)
@@ -289,3 +290,16 @@ def test_what_is_no_set_of_fields_cannot_be_read(raw):
 
 def test_a_key_that_a_client_made_up_is_said_as_it_is():
     assert field_sets.say(("f:a", "k:[1]", "k:{", "i:3")) == ".a[[1]][{][3]"
+
+
+def test_ports_of_a_service_are_told_apart_by_their_protocol_too():
+    ports = [{"port": 53}, {"port": 53, "protocol": "UDP"}]
+    fields = field_sets.leaves(
+        {"spec": {"ports": ports, "selector": {"a": "b"}}}, shape_of(Service)
+    )
+    at = ("f:spec", "f:ports")
+    assert {path for path in fields if len(path) == 3} == {
+        (*at, 'k:{"port":53,"protocol":"TCP"}'),
+        (*at, 'k:{"port":53,"protocol":"UDP"}'),
+    }
+    assert ("f:spec", "f:selector") in fields
