@@ -1,0 +1,239 @@
+"""The everyday kinds through the API: what a small manifest becomes, and what is refused."""
+
+import base64
+from typing import Any
+
+import pytest
+
+from proto.kinds.configuration import SECRETS, Secret
+from tests.unit.api.server import running
+
+TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+POD = {"containers": [{"name": "c", "image": "busybox"}]}
+JOB = {"template": {"spec": POD | {"restartPolicy": "Never"}}}
+RBAC = "apis/rbac.authorization.k8s.io/v1"
+IN_DEFAULT = "namespaces/default"
+
+MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
+    "ConfigMap": (f"api/v1/{IN_DEFAULT}/configmaps", {"data": {"a": "b"}}, ["x", 1]),
+    "Secret": (f"api/v1/{IN_DEFAULT}/secrets", {"stringData": {"a": "b"}}, ["x", "Opaque", 1]),
+    "ServiceAccount": (f"api/v1/{IN_DEFAULT}/serviceaccounts", {}, ["x", 0]),
+    "Service": (
+        f"api/v1/{IN_DEFAULT}/services",
+        {"spec": {"ports": [{"port": 80}]}},
+        ["x", "ClusterIP", "<none>", "<none>", "80/TCP"],
+    ),
+    "ResourceQuota": (
+        f"api/v1/{IN_DEFAULT}/resourcequotas",
+        {"spec": {"hard": {"cpu": "1", "limits.cpu": "2"}}},
+        ["x", "cpu: 0/1", "limits.cpu: 0/2"],
+    ),
+    "LimitRange": (
+        f"api/v1/{IN_DEFAULT}/limitranges",
+        {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
+        ["x"],
+    ),
+    "Job": (f"apis/batch/v1/{IN_DEFAULT}/jobs", {"spec": JOB}, ["x", "Pending", "0/1", ""]),
+    "CronJob": (
+        f"apis/batch/v1/{IN_DEFAULT}/cronjobs",
+        {"spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": JOB}}},
+        ["x", "*/5 * * * *", "<none>", "False", 0, "<none>"],
+    ),
+    "PodDisruptionBudget": (
+        f"apis/policy/v1/{IN_DEFAULT}/poddisruptionbudgets",
+        {"spec": {"minAvailable": "50%"}},
+        ["x", "50%", "N/A", 0],
+    ),
+    "PriorityClass": (
+        "apis/scheduling.k8s.io/v1/priorityclasses",
+        {"value": 7},
+        ["x", 7, "false"],
+    ),
+    "Role": (
+        f"{RBAC}/{IN_DEFAULT}/roles",
+        {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]},
+        ["x"],
+    ),
+    "ClusterRole": (
+        f"{RBAC}/clusterroles",
+        {"rules": [{"verbs": ["get"], "nonResourceURLs": ["/logs"]}]},
+        ["x"],
+    ),
+    "RoleBinding": (
+        f"{RBAC}/{IN_DEFAULT}/rolebindings",
+        {"roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}]},
+        ["x", "Role/r"],
+    ),
+    "ClusterRoleBinding": (
+        f"{RBAC}/clusterrolebindings",
+        {"roleRef": {"kind": "ClusterRole", "name": "r"}},
+        ["x", "ClusterRole/r"],
+    ),
+    "Lease": (
+        f"apis/coordination.k8s.io/v1/{IN_DEFAULT}/leases",
+        {"spec": {"holderIdentity": "me"}},
+        ["x", "me"],
+    ),
+}
+
+
+def manifest(kind: str, body: dict[str, Any], name: str = "x") -> dict[str, Any]:
+    path = MANIFESTS[kind][0].split("/")
+    version = path[1] if path[0] == "api" else "/".join(path[1:3])
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}} | body
+
+
+@pytest.mark.parametrize("kind", MANIFESTS)
+async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
+    path, body, cells = MANIFESTS[kind]
+    async with running() as api:
+        status, made = await api.ask("POST", f"/{path}", manifest(kind, body))
+        assert status == 201, made
+        status, table = await api.ask("GET", f"/{path}", headers=TABLE)
+        assert table["rows"][0]["cells"][: len(cells)] == cells
+        assert len(table["rows"][0]["cells"]) == len(table["columnDefinitions"])
+        made["metadata"]["labels"] = {"a": "b"}
+        status, written = await api.ask("PUT", f"/{path}/x", made)
+        assert (status, written["metadata"]["labels"]) == (200, {"a": "b"})
+        assert written.get("spec") == made.get("spec")
+        status, _ = await api.ask("DELETE", f"/{path}/x")
+        assert status == 200
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind != "Lease"])
+async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
+    path, body, _ = MANIFESTS[kind]
+    async with running() as api:
+        async with api.http.post(f"{api.url}/{path}", json=manifest(kind, body)) as response:
+            assert "are stored and served, but" in response.headers["Warning"]
+        patch = {"metadata": {"labels": {"a": "b"}}}
+        headers = {"Content-Type": "application/merge-patch+json"}
+        async with api.http.patch(f"{api.url}/{path}/x", json=patch, headers=headers) as response:
+            assert "are stored and served, but" in response.headers["Warning"]
+        async with api.http.delete(f"{api.url}/{path}/x") as response:
+            assert "Warning" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "field"),
+    [
+        ("ConfigMap", {"data": {"a b": "x"}}, "data[a b]"),
+        ("ConfigMap", {"data": {"a": "x"}, "binaryData": {"a": "eA=="}}, "data[a]"),
+        ("ConfigMap", {"binaryData": {"a": "%"}}, "binaryData[a]"),
+        ("Secret", {"data": {"a": "no base64"}}, "data[a]"),
+        ("Secret", {"type": "kubernetes.io/tls"}, "data[tls.crt]"),
+        ("Service", {}, "spec.ports"),
+        ("Service", {"spec": {"type": "Odd", "ports": [{"port": 1}]}}, "spec.type"),
+        ("Service", {"spec": {"ports": [{"port": 0}]}}, "spec.ports[0].port"),
+        ("Service", {"spec": {"ports": [{"port": 1}, {"port": 2}]}}, "spec.ports[0].name"),
+        ("Service", {"spec": {"type": "ExternalName"}}, "spec.externalName"),
+        (
+            "Service",
+            {"spec": {"ports": [{"port": 1, "nodePort": 30000}]}},
+            "spec.ports[0].nodePort",
+        ),
+        ("Job", {"spec": {"template": {"spec": POD}}}, "spec.template.spec.restartPolicy"),
+        ("Job", {"spec": JOB | {"parallelism": -1}}, "spec.parallelism"),
+        ("Job", {"spec": JOB | {"completionMode": "Odd"}}, "spec.completionMode"),
+        ("CronJob", {"spec": {"jobTemplate": {"spec": JOB}}}, "spec.schedule"),
+        (
+            "CronJob",
+            {"spec": {"schedule": "now and then", "jobTemplate": {"spec": JOB}}},
+            "spec.schedule",
+        ),
+        ("PodDisruptionBudget", {"spec": {"minAvailable": "half"}}, "spec.minAvailable"),
+        ("PodDisruptionBudget", {"spec": {"minAvailable": 1, "maxUnavailable": 1}}, "spec"),
+        ("ResourceQuota", {"spec": {"hard": {"cpu": "much"}}}, "spec.hard.cpu"),
+        ("LimitRange", {"spec": {"limits": [{}]}}, "spec.limits[0].type"),
+        ("PriorityClass", {"value": 2_000_000_000}, "value"),
+        ("Role", {"rules": [{"apiGroups": [""], "resources": ["pods"]}]}, "rules[0].verbs"),
+        ("Role", {"rules": [{"verbs": ["get"], "apiGroups": [""]}]}, "rules[0].resources"),
+        ("RoleBinding", {"roleRef": {"kind": "Odd", "name": "r"}}, "roleRef.kind"),
+        ("ClusterRoleBinding", {"roleRef": {"kind": "Role", "name": "r"}}, "roleRef.kind"),
+        ("Lease", {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds"),
+    ],
+)
+async def test_a_wrong_field_is_named(kind: str, body: dict[str, Any], field: str):
+    async with running() as api:
+        status, said = await api.ask("POST", f"/{MANIFESTS[kind][0]}", manifest(kind, body))
+    assert (status, said["reason"]) == (422, "Invalid")
+    assert field in [cause["field"] for cause in said["details"]["causes"]]
+
+
+def test_a_secret_holds_a_mebibyte_and_no_more():
+    def errors(size: int) -> list[str]:
+        return [error.field for error in SECRETS.validate(_secret(size), None)]
+
+    assert (errors(1024 * 1024), errors(1024 * 1024 + 1)) == ([], ["data"])
+
+
+def _secret(size: int) -> Secret:
+    return SECRETS.defaults(Secret(string_data={"a": "x" * size}))
+
+
+async def test_a_secrets_text_becomes_data_and_is_not_shown():
+    async with running() as api:
+        body = {"data": {"a": base64.b64encode(b"old").decode()}, "stringData": {"a": "new"}}
+        _, made = await api.ask("POST", f"/{MANIFESTS['Secret'][0]}", manifest("Secret", body))
+    assert base64.b64decode(made["data"]["a"]) == b"new"
+    assert "stringData" not in made
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "field"),
+    [
+        ("ConfigMap", {"immutable": True}, {"immutable": True, "data": {"a": "b"}}, "data"),
+        ("ConfigMap", {"immutable": True}, {"binaryData": {"a": "eA=="}}, "binaryData"),
+        ("Secret", {"immutable": True}, {}, "immutable"),
+        ("Secret", {}, {"type": "other"}, "type"),
+        ("PriorityClass", {"value": 1}, {"value": 2}, "value"),
+        ("Job", {"spec": JOB}, {"spec": JOB | {"completions": 2}}, "spec.completions"),
+        (
+            "Service",
+            {"spec": {"clusterIP": "None"}},
+            {"spec": {"clusterIP": "10.0.0.1", "ports": [{"port": 1}]}},
+            "spec.clusterIPs[0]",
+        ),
+        (
+            "RoleBinding",
+            {"roleRef": {"kind": "Role", "name": "r"}},
+            {"roleRef": {"kind": "Role", "name": "s"}},
+            "roleRef",
+        ),
+    ],
+)
+async def test_what_may_not_change_does_not(
+    kind: str, before: dict[str, Any], after: dict[str, Any], field: str
+):
+    path = MANIFESTS[kind][0]
+    async with running() as api:
+        status, made = await api.ask("POST", f"/{path}", manifest(kind, before))
+        assert status == 201, made
+        status, said = await api.ask("PUT", f"/{path}/x", manifest(kind, after))
+    assert status == 422, said
+    assert field in [cause["field"] for cause in said["details"]["causes"]]
+
+
+async def test_a_jobs_pods_are_found_by_its_uid():
+    async with running() as api:
+        path = f"/{MANIFESTS['Job'][0]}"
+        _, made = await api.ask("POST", path, manifest("Job", {"spec": JOB}))
+    label = "batch.kubernetes.io/controller-uid"
+    uid = made["metadata"]["uid"]
+    assert made["spec"]["selector"]["matchLabels"] == {label: uid}
+    labels = made["spec"]["template"]["metadata"]["labels"]
+    assert (labels[label], labels["job-name"]) == (uid, "x")
+    assert (made["spec"]["parallelism"], made["spec"]["backoffLimit"]) == (1, 6)
+
+
+async def test_names_are_checked_as_each_kind_wants_them():
+    async with running() as api:
+        path, body, _ = MANIFESTS["ClusterRole"]
+        status, _ = await api.ask("POST", f"/{path}", manifest("ClusterRole", body, "system:a"))
+        assert status == 201
+        path, body, _ = MANIFESTS["Service"]
+        status, _ = await api.ask("POST", f"/{path}", manifest("Service", body, "1a"))
+        assert status == 422
+        path, body, _ = MANIFESTS["CronJob"]
+        status, _ = await api.ask("POST", f"/{path}", manifest("CronJob", body, "a" * 53))
+        assert status == 422
