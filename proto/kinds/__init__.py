@@ -17,6 +17,7 @@ from proto.kinds.definition import DEFINITIONS
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.event import EVENTS
+from proto.kinds.ingress import INGRESSES
 from proto.kinds.job import CRON_JOBS, JOBS
 from proto.kinds.kind import Kind
 from proto.kinds.lease import LEASES
@@ -43,6 +44,7 @@ ALL: tuple[Kind[Any], ...] = (
     JOBS,
     CRON_JOBS,
     DISRUPTION_BUDGETS,
+    INGRESSES,
     PRIORITY_CLASSES,
     ROLES,
     CLUSTER_ROLES,

@@ -69,6 +69,11 @@ MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
         {"roleRef": {"kind": "ClusterRole", "name": "r"}},
         ["x", "ClusterRole/r"],
     ),
+    "Ingress": (
+        f"apis/networking.k8s.io/v1/{IN_DEFAULT}/ingresses",
+        {"spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 1}}}}},
+        ["x", "<none>", "*", "", "80"],
+    ),
     "Lease": (
         f"apis/coordination.k8s.io/v1/{IN_DEFAULT}/leases",
         {"spec": {"holderIdentity": "me"}},
@@ -150,6 +155,13 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ("Role", {"rules": [{"verbs": ["get"], "apiGroups": [""]}]}, "rules[0].resources"),
         ("RoleBinding", {"roleRef": {"kind": "Odd", "name": "r"}}, "roleRef.kind"),
         ("ClusterRoleBinding", {"roleRef": {"kind": "Role", "name": "r"}}, "roleRef.kind"),
+        ("Ingress", {}, "spec"),
+        ("Ingress", {"spec": {"defaultBackend": {}}}, "spec.defaultBackend"),
+        (
+            "Ingress",
+            {"spec": {"rules": [{"http": {"paths": [{"path": "/"}]}}]}},
+            "spec.rules[0].http.paths[0].pathType",
+        ),
         ("Lease", {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds"),
     ],
 )
