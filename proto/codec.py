@@ -18,6 +18,8 @@ T = TypeVar("T")
 _encoder = msgspec.json.Encoder()
 _sorting = msgspec.json.Encoder(order="sorted")
 
+_PARTS = dict[str, msgspec.Raw]
+
 _OWN_FIELDS = ("apiVersion", "kind", "metadata", "spec", "status")
 """What a custom resource does not keep in `others`."""
 
@@ -48,9 +50,12 @@ def decode(payload: bytes, type_: type[T]) -> T:
         BadRequest: The bytes are not JSON of that shape; the text names the field.
     """
     try:
+        found: T
         if _is_custom(type_):
-            return from_plain(msgspec.json.decode(payload), type_)
-        found: T = _decoder(cast("Hashable", type_)).decode(payload)
+            parts = _decoder(_PARTS).decode(payload)
+            others = {name: parts.pop(name) for name in parts.keys() - _OWN_FIELDS}
+            payload = _encoder.encode(parts | {"others": others})
+        found = _decoder(cast("Hashable", type_)).decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"not a {getattr(type_, '__name__', type_)}: {error}") from error
     return found

@@ -1,9 +1,6 @@
 """One process's share of the requests."""
 
-import logging
 from collections import Counter
-
-import structlog
 
 from tests.fuzz import documented, mutated
 from tests.fuzz.server import serving
@@ -19,7 +16,6 @@ def fuzz(requests: int, seed: int) -> Counter[int]:
     Raises:
         AssertionError: An answer was wrong; it says what was asked.
     """
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     answers: Counter[int] = Counter()
     strategies = list(documented.operations())
     share = max(1, requests // 2 // len(strategies))

@@ -404,7 +404,8 @@ async def test_a_log_that_cannot_be_read_says_why():
         await node.running("web")
         assert (await log(node, a_pod("elsewhere"))).code == 404
         found = await log(node, web, "nobody")
-        assert found == StreamFailed(code=400, reason="container nobody is not valid for pod web")
+        why = "container nobody is not valid for pod web: valid containers are: c0"
+        assert found == StreamFailed(code=400, reason=why)
         found = await log(node, web, previous=True)
         assert found == StreamFailed(
             code=400, reason='previous terminated container "c0" in pod "web" not found'
