@@ -12,6 +12,7 @@ from orchestrator.api import (
     auth,
     bodies,
     discovery,
+    evictions,
     forward,
     logs,
     openapi,
@@ -26,6 +27,7 @@ from orchestrator.api.call import Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
+from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
@@ -75,7 +77,7 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     },
     "finalize": {"PUT": resources.update},
     "binding": {"POST": parts.bind},
-    "eviction": {"POST": parts.evict},
+    "eviction": {"POST": evictions.evict},
     "log": {"GET": _log},
     "exec": {"GET": remote.execute, "POST": remote.execute},
     "attach": {"GET": remote.attach, "POST": remote.attach},
@@ -105,7 +107,9 @@ class Api:
     def __init__(
         self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
     ) -> None:
-        self._services = Services(world, verbs, streams, clock, Pages(run=clock()))
+        self._services = Services(
+            world, verbs, Evictions(world, verbs, clock), streams, clock, Pages(run=clock())
+        )
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
 

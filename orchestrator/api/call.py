@@ -16,6 +16,7 @@ from orchestrator.api.routes import Target
 from orchestrator.api.selectors import Selector
 from orchestrator.core import managed_fields
 from orchestrator.core.managed_fields import APPLY, Manager
+from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
@@ -120,6 +121,7 @@ class Services:
 
     world: World
     verbs: Verbs
+    evictions: Evictions
     streams: Streams
     clock: Callable[[], int]
     pages: Pages

@@ -4,7 +4,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.core import deployment, evictions, garbage, namespaces, replicaset
+from orchestrator.core import (
+    deployment,
+    disruption,
+    evictions,
+    garbage,
+    namespaces,
+    replicaset,
+    scale,
+)
 from orchestrator.core.custom import definitions
 from orchestrator.core.decisions import Plan
 from orchestrator.runtime.reconcile import Perform, Reconciler
@@ -12,10 +20,11 @@ from orchestrator.world import Change, Entry, World
 from proto import kinds
 from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition, Names
 from proto.kinds.deployment import DEPLOYMENTS
+from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
-from proto.kinds.pod import PODS
+from proto.kinds.pod import PODS, Pod
 from proto.kinds.replicaset import REPLICASETS
 
 Name = tuple[str, str]
@@ -56,6 +65,7 @@ class Controllers:
         self._definitions: Reconciler[tuple[str]] = Reconciler(
             "definition", self._definition, perform, clock
         )
+        self._budgets: Reconciler[Name] = Reconciler("disruption", self._budget, perform, clock)
         world.listen(self._heard)
 
     async def run(self) -> None:
@@ -72,6 +82,7 @@ class Controllers:
             tasks.create_task(self._garbage.run())
             tasks.create_task(self._evictions.run())
             tasks.create_task(self._definitions.run())
+            tasks.create_task(self._budgets.run())
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -115,8 +126,11 @@ class Controllers:
         elif entry.kind is REPLICASETS:
             self._replicasets.ring(name)
             self._ring_owner(entry)
+        elif entry.kind is DISRUPTION_BUDGETS:
+            self._budgets.ring(name)
         elif entry.kind is PODS:
             self._ring_owner(entry)
+            self._ring_budgets(entry.object)
             if entry.object.spec.node_name:
                 self._evictions.ring((entry.object.spec.node_name,))
 
@@ -138,6 +152,11 @@ class Controllers:
                 self._ring_owner(found)
         elif owner.kind == DEPLOYMENTS.name:
             self._deployments.ring((entry.namespace, owner.name))
+
+    def _ring_budgets(self, pod: Pod) -> None:
+        for budget in self._world.objects(DISRUPTION_BUDGETS, pod.metadata.namespace):
+            if disruption.selects(budget, pod):
+                self._budgets.ring((budget.metadata.namespace, budget.metadata.name))
 
     def _ring_adopters(self, entry: Entry) -> None:
         adopters: tuple[Kind[Any], Reconciler[Name]] | None = None
@@ -171,6 +190,28 @@ class Controllers:
         owned = self._world.owned_by(found.metadata.uid, PODS)
         orphans = self._world.orphans(PODS, key[0])
         return replicaset.plan(found, [*owned, *orphans], now_ms)
+
+    def _budget(self, key: Name, now_ms: int) -> Plan:
+        found = self._world.get(DISRUPTION_BUDGETS, *key)
+        if found is None:
+            return Plan()
+        pods = [pod for pod in self._world.objects(PODS, key[0]) if disruption.selects(found, pod)]
+        owners = {owner.uid for pod in pods if (owner := pod.metadata.controller) is not None}
+        controllers = {uid: known for uid in owners if (known := self._controller(uid)) is not None}
+        return disruption.plan(found, pods, controllers, now_ms)
+
+    def _controller(self, uid: str) -> disruption.Controller | None:
+        """Who keeps up the number of an owner's pods: itself, or a replica set's deployment."""
+        entry = self._world.by_uid(uid)
+        if entry is not None and entry.kind is REPLICASETS:
+            above = entry.object.metadata.controller
+            if above is not None and above.kind == DEPLOYMENTS.name:
+                owner = self._world.by_uid(above.uid)
+                entry = owner if owner is not None and owner.kind is DEPLOYMENTS else None
+        if entry is None or not entry.kind.has_scale:
+            return None
+        wanted = scale.numbers(entry.object, entry.kind.scale).wanted
+        return disruption.Controller(entry.object.metadata.uid, wanted)
 
     def _namespace(self, key: tuple[str], now_ms: int) -> Plan:
         (name,) = key

@@ -5,7 +5,7 @@ object is decided by `core.objects`, which is pure.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
@@ -220,6 +220,7 @@ class Verbs:
         propagation: str = "",
         uid: str = "",
         resource_version: str = "",
+        prepare: Callable[[R], tuple[R, Sequence[Op]]] | None = None,
         dry_run: bool = False,
     ) -> Deleted:
         """Delete an object, or begin to.
@@ -232,6 +233,8 @@ class Verbs:
             propagation: ``Background`` (or empty), ``Foreground`` or ``Orphan``.
             uid: Only if it has this one.
             resource_version: Only at this version.
+            prepare: From the object as it is to what it should be while it goes, and to what must
+                be written together with its deletion; called for each attempt.
             dry_run: Say what would be, and write nothing.
 
         Raises:
@@ -248,11 +251,12 @@ class Verbs:
                 )
             if resource_version not in ("", meta.resource_version):
                 raise _stale(kind, name)
-            op = self.delete_op(kind, old, grace_s=grace_s, propagation=propagation)
+            wanted, along = (old, ()) if prepare is None else prepare(old)
+            op = self.delete_op(kind, wanted, grace_s=grace_s, propagation=propagation)
             if op is None:
                 return Deleted(old, is_gone=False)
             try:
-                written = await self._write(op, dry_run=dry_run)
+                written = await self._write(op, along=along, dry_run=dry_run)
             except Conflict:
                 if attempt == MODIFY_ATTEMPTS - 1:
                     raise
@@ -277,9 +281,9 @@ class Verbs:
             return None
         return Op(kind, meta.namespace, meta.name, left, expect=meta.resource_version)
 
-    async def _write(self, op: Op, *, dry_run: bool) -> Any:
+    async def _write(self, op: Op, *, along: Sequence[Op] = (), dry_run: bool) -> Any:
         if not dry_run:
-            return await self._writer.write(op)
+            return (await self._writer.commit((op, *along)))[0]
         if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
             return await self._writer.write(op)  # raises AlreadyExists
         return op.object

@@ -6,9 +6,10 @@ from msgspec.structs import replace
 from orchestrator.core import fields
 from proto import codec, kinds, manifest
 from proto.errors import FieldError
-from proto.kinds.deployment import DEPLOYMENTS, Deployment, count_of, surge_and_unavailable
+from proto.kinds.deployment import DEPLOYMENTS, Deployment, surge_and_unavailable
 from proto.kinds.kind import format_age
 from proto.kinds.pod import PODS, Pod, qos_class
+from proto.kinds.share import count_of
 from proto.meta import LabelSelector, LabelSelectorRequirement, format_selector
 from tests import manifests
 from tests.manifests import WEB
