@@ -21,6 +21,7 @@ from orchestrator.api import (
     resources,
     reviews,
     routes,
+    tokens,
     watch,
 )
 from orchestrator.api.call import Call, Services, answer, parse_query
@@ -29,6 +30,7 @@ from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto.errors import TooLarge, Unavailable
@@ -78,6 +80,7 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "finalize": {"PUT": resources.update},
     "binding": {"POST": parts.bind},
     "eviction": {"POST": evictions.evict},
+    "token": {"POST": tokens.issue},
     "log": {"GET": _log},
     "exec": {"GET": remote.execute, "POST": remote.execute},
     "attach": {"GET": remote.attach, "POST": remote.attach},
@@ -97,6 +100,7 @@ class Api:
     Args:
         world: What is read.
         verbs: What writes.
+        tokens: What is believed of who asks.
         streams: How to reach containers and their logs.
         clock: Wall clock, epoch milliseconds.
 
@@ -105,10 +109,16 @@ class Api:
     """
 
     def __init__(
-        self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
+        self,
+        world: World,
+        verbs: Verbs,
+        tokens: Tokens,
+        streams: Streams,
+        clock: Callable[[], int],
     ) -> None:
+        evictions_ = Evictions(world, verbs, clock)
         self._services = Services(
-            world, verbs, Evictions(world, verbs, clock), streams, clock, Pages(run=clock())
+            world, verbs, evictions_, tokens, streams, clock, Pages(run=clock())
         )
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
@@ -201,11 +211,12 @@ class Api:
 
     async def _elsewhere(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         """Questions about the server and the user, and discovery."""
-        review = reviews.find(parts_)
-        if review is not None:
+        asked = reviews.find(parts_)
+        if asked is not None:
             if request.method != "POST":
                 raise method_not_allowed()
-            answered = reviews.answer(review, await bodies.read(request), request[auth.USER])
+            body = await bodies.read(request)
+            answered = await reviews.answer(asked, body, request[auth.USER], self._services)
             return await answer(request, answered, status=201)
         kinds = self._services.world.kinds.all
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)

@@ -64,13 +64,20 @@ def _decoded(content_type: str, body: bytes) -> Any:
             raise unsupported_media_type(content_type, _SUPPORTED)
 
 
-def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
+def check_identity(
+    target: Target, body: dict[str, Any], kind: Kind[Any] | None = None
+) -> dict[str, Any]:
     """The body with the namespace and name of its URL, which it may leave out.
+
+    Args:
+        target: What the URL says.
+        body: Plain JSON.
+        kind: What it must be; None: the target's.
 
     Raises:
         BadRequest: It is of another kind, namespace or name than the URL.
     """
-    kind = target.kind
+    kind = kind or target.kind
     if not body.get("kind"):
         raise BadRequest("Object 'Kind' is missing in the body of the request")
     if body.get("kind") != kind.name or body.get("apiVersion") not in (kind.api_version, "", None):

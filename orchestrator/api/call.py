@@ -18,6 +18,7 @@ from orchestrator.core import managed_fields
 from orchestrator.core.managed_fields import APPLY, Manager
 from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto import codec
@@ -122,6 +123,7 @@ class Services:
     world: World
     verbs: Verbs
     evictions: Evictions
+    tokens: Tokens
     streams: Streams
     clock: Callable[[], int]
     pages: Pages

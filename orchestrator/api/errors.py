@@ -73,6 +73,11 @@ def method_not_allowed() -> HttpError:
     )
 
 
+def unauthorized() -> HttpError:
+    """401, in Kubernetes' words, which do not say why."""
+    return HttpError(401, "Unauthorized", "Unauthorized")
+
+
 def not_here() -> NotFound:
     """404 for a path that is no resource, in Kubernetes' words."""
     return NotFound("the server could not find the requested resource")

@@ -12,12 +12,14 @@ from orchestrator.core import (
     namespaces,
     replicaset,
     scale,
+    service_accounts,
 )
 from orchestrator.core.custom import definitions
 from orchestrator.core.decisions import Plan
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto import kinds
+from proto.kinds.access import SERVICE_ACCOUNTS
 from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition, Names
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
@@ -65,7 +67,15 @@ class Controllers:
         self._definitions: Reconciler[tuple[str]] = Reconciler(
             "definition", self._definition, perform, clock
         )
+        self._accounts: Reconciler[tuple[str]] = Reconciler(
+            "serviceaccount", self._account, perform, clock
+        )
         self._budgets: Reconciler[Name] = Reconciler("disruption", self._budget, perform, clock)
+        self._own: dict[Kind[Any], Reconciler[Name]] = {
+            DEPLOYMENTS: self._deployments,
+            REPLICASETS: self._replicasets,
+            DISRUPTION_BUDGETS: self._budgets,
+        }
         world.listen(self._heard)
 
     async def run(self) -> None:
@@ -82,6 +92,7 @@ class Controllers:
             tasks.create_task(self._garbage.run())
             tasks.create_task(self._evictions.run())
             tasks.create_task(self._definitions.run())
+            tasks.create_task(self._accounts.run())
             tasks.create_task(self._budgets.run())
 
     def _heard(self, changes: Sequence[Change]) -> None:
@@ -106,28 +117,27 @@ class Controllers:
 
     def _ring(self, entry: Entry) -> None:
         """Wake every controller that this object concerns."""
-        name = entry.namespace, entry.name
         meta = entry.object.metadata
         if meta.owner_references or (meta.deletion_timestamp and meta.finalizers):
             self._ring_garbage(entry)
         room = self._world.get(NAMESPACES, "", entry.namespace) if entry.namespace else None
         if room is not None and room.metadata.deletion_timestamp:
             self._namespaces.ring((entry.namespace,))
+        if (own := self._own.get(entry.kind)) is not None:
+            own.ring((entry.namespace, entry.name))
         if entry.kind.schema is not None:
             self._definitions.ring((entry.kind.resource,))
         elif entry.kind is DEFINITIONS:
             self._ring_definitions(entry.object)
         elif entry.kind is NAMESPACES:
             self._namespaces.ring((entry.name,))
+            self._accounts.ring((entry.name,))
+        elif entry.kind is SERVICE_ACCOUNTS:
+            self._accounts.ring((entry.namespace,))
         elif entry.kind is NODES:
             self._evictions.ring((entry.name,))
-        elif entry.kind is DEPLOYMENTS:
-            self._deployments.ring(name)
         elif entry.kind is REPLICASETS:
-            self._replicasets.ring(name)
             self._ring_owner(entry)
-        elif entry.kind is DISRUPTION_BUDGETS:
-            self._budgets.ring(name)
         elif entry.kind is PODS:
             self._ring_owner(entry)
             self._ring_budgets(entry.object)
@@ -227,6 +237,14 @@ class Controllers:
             for entry in self._world.entries(kind, name)
         ]
         return namespaces.plan(found, contents, now_ms)
+
+    def _account(self, key: tuple[str], _now_ms: int) -> Plan:
+        (name,) = key
+        found = self._world.get(NAMESPACES, "", name)
+        if found is None:
+            return Plan()
+        account = self._world.get(SERVICE_ACCOUNTS, name, service_accounts.DEFAULT)
+        return service_accounts.plan(found, account)
 
     def _definition(self, key: tuple[str], now_ms: int) -> Plan:
         (name,) = key
