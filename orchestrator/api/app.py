@@ -77,6 +77,7 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
         "PUT": resources.update,
         "PATCH": resources.patch_,
     },
+    "approval": {"GET": resources.get, "PUT": resources.update, "PATCH": resources.patch_},
     "finalize": {"PUT": resources.update},
     "binding": {"POST": parts.bind},
     "eviction": {"POST": evictions.evict},

@@ -38,10 +38,11 @@ def wrong(errors: list[FieldError]) -> list[str]:
 
 
 def test_every_kind_can_be_told_from_every_other():
+    stored = [kind for kind in kinds.ALL if kind.conversion is None]
     for facts in (
         [(kind.api_version, kind.name) for kind in kinds.ALL],
-        [(kind.group, kind.plural) for kind in kinds.ALL],
-        [name for kind in kinds.ALL for name in (kind.plural, kind.singular, *kind.short_names)],
+        [(kind.group, kind.plural) for kind in stored],
+        [name for kind in stored for name in {kind.plural, kind.singular, *kind.short_names}],
     ):
         assert len(facts) == len(set(facts))
     for kind in kinds.ALL:
