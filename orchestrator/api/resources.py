@@ -227,10 +227,12 @@ def _notices(call: Call) -> list[str]:
 async def _answer_written(
     call: Call, written: Resource, warnings: Sequence[str], status: int = 200
 ) -> web.Response:
-    version = int(written.metadata.resource_version or 0)
-    entry = Entry(call.target.kind, written, version)
-    if not version:  # a dry run's new object has none
-        entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
+    meta = written.metadata
+    entry = call.services.world.entry(call.target.kind, meta.namespace, meta.name)
+    if entry is None or entry.object is not written:  # a dry run, or changed since
+        entry = Entry(call.target.kind, written, int(meta.resource_version or 0))
+        if not entry.version:  # a dry run's new object has none
+            entry.object = replace(written, metadata=replace(meta, resource_version=""))
     return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
 
 
