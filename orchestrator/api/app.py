@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api import (
+    auth,
     bodies,
     discovery,
     forward,
@@ -125,6 +126,7 @@ class Api:
         parts_ = routes.segments(request.path)
         target: Target | None = None
         try:
+            request[auth.USER] = await auth.identify(request, self._services)
             target = routes.parse(parts_, self._services.world.kinds)
             if target is not None and _is_long(request, target):
                 return await self._about(request, target)
@@ -199,7 +201,7 @@ class Api:
         if review is not None:
             if request.method != "POST":
                 raise method_not_allowed()
-            answered = reviews.answer(review, await bodies.read(request))
+            answered = reviews.answer(review, await bodies.read(request), request[auth.USER])
             return await answer(request, answered, status=201)
         kinds = self._services.world.kinds.all
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)

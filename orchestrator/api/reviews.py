@@ -1,6 +1,6 @@
 """Questions a client asks about itself: kinds that are answered and never stored.
 
-There is one user yet, who may do everything: whoever reaches the port.
+Nothing is authorized yet: whoever is known may do everything.
 """
 
 from collections.abc import Callable
@@ -8,34 +8,33 @@ from typing import Any
 
 from msgspec import Struct
 
+from orchestrator.api.auth import User
 from proto.errors import BadRequest
-
-USER = {"username": "longshore-admin", "groups": ["system:masters", "system:authenticated"]}
 
 
 class Review(Struct, frozen=True):
     """One kind of question.
 
     Attributes:
-        answer: From the question's spec to its status.
+        answer: From the question's spec and who asks to its status.
     """
 
     group: str
     name: str
     plural: str
-    answer: Callable[[dict[str, Any]], dict[str, Any]]
+    answer: Callable[[dict[str, Any], User], dict[str, Any]]
     version: str = "v1"
 
 
-def _who(_spec: dict[str, Any]) -> dict[str, Any]:
-    return {"userInfo": USER}
+def _who(_spec: dict[str, Any], user: User) -> dict[str, Any]:
+    return {"userInfo": user}
 
 
-def _may(_spec: dict[str, Any]) -> dict[str, Any]:
+def _may(_spec: dict[str, Any], _user: User) -> dict[str, Any]:
     return {"allowed": True}
 
 
-def _rules(_spec: dict[str, Any]) -> dict[str, Any]:
+def _rules(_spec: dict[str, Any], _user: User) -> dict[str, Any]:
     return {
         "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
         "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
@@ -55,8 +54,13 @@ def find(parts: list[str]) -> Review | None:
     return next((r for r in ALL if parts == ["apis", r.group, r.version, r.plural]), None)
 
 
-def answer(review: Review, body: dict[str, Any]) -> dict[str, Any]:
+def answer(review: Review, body: dict[str, Any], user: User) -> dict[str, Any]:
     """The question with its answer.
+
+    Args:
+        review: The kind of question.
+        body: The question.
+        user: Who asks.
 
     Raises:
         BadRequest: The body is another kind of object.
@@ -69,5 +73,5 @@ def answer(review: Review, body: dict[str, Any]) -> dict[str, Any]:
         "apiVersion": f"{review.group}/{review.version}",
         "metadata": {},
         "spec": spec,
-        "status": review.answer(spec),
+        "status": review.answer(spec, user),
     }
