@@ -1,17 +1,21 @@
 """The orchestrator daemon: builds the adapters, then runs the control plane and the API on it."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
 import signal
 import socket
 import time
+import uuid
+from pathlib import Path
 
 import structlog
 import uvloop
 
 from orchestrator.api import server
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.control_plane import ControlPlane
 from orchestrator.settings import ENVIRONMENT_PREFIX, Settings
 from orchestrator.store.etcd import EtcdStore
@@ -69,7 +73,21 @@ async def _keep_what_was_loaded(plane: ControlPlane) -> None:
     gc.freeze()
 
 
+def _audit_log(settings: Settings) -> AuditLog | None:
+    if not settings.audit_log:
+        return None
+    return AuditLog(
+        Path(settings.audit_log),
+        new_id=lambda: str(uuid.uuid4()),
+        clock=now_ms,
+        includes_reads=settings.audit_reads,
+        file_bytes_max=settings.audit_log_mb * 1_000_000,
+        files_max=settings.audit_log_files,
+    )
+
+
 async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
+    audit = _audit_log(settings)
     bus = LateBus(settings.nats.split(","), name=f"orchestrator {identity}")
     plane = ControlPlane(
         settings,
@@ -78,10 +96,12 @@ async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
         identity=identity,
         clock=now_ms,
         chance=random.Random(),  # noqa: S311  uids and name suffixes: nothing secret
+        audit=audit,
     )
     try:
         async with (
-            server.listening(plane, settings.listen, settings.port, now_ms),
+            contextlib.nullcontext() if audit is None else audit.writing(),
+            server.listening(plane, settings.listen, settings.port, now_ms, audit),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(bus.run())

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api import (
+    auditing,
     auth,
     bodies,
     discovery,
@@ -22,10 +23,12 @@ from orchestrator.api import (
     routes,
     watch,
 )
+from orchestrator.api.auditing import Record
 from orchestrator.api.call import Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
@@ -44,6 +47,9 @@ IN_FLIGHT_MAX = 600
 
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
 """The answer that a request already gets."""
+
+_RECORD = web.RequestKey("record", Record)
+"""Its entry in the audit log, if there is one."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -82,10 +88,6 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "portforward": {"GET": forward.forward, "POST": forward.forward},
 }
 
-_LONG = frozenset({"log", "exec", "attach", "portforward"})
-"""Parts that a client may look at, or talk to, for as long as it likes."""
-
-
 _READS = ("GET", "HEAD")
 
 
@@ -97,15 +99,22 @@ class Api:
         verbs: What writes.
         streams: How to reach containers and their logs.
         clock: Wall clock, epoch milliseconds.
+        audit: Where it is written down who asks for what.
 
     Attributes:
         refused: How many requests were, by reason.
     """
 
     def __init__(
-        self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
+        self,
+        world: World,
+        verbs: Verbs,
+        streams: Streams,
+        clock: Callable[[], int],
+        audit: AuditLog | None = None,
     ) -> None:
         self._services = Services(world, verbs, streams, clock, Pages(run=clock()))
+        self._audit = audit
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
 
@@ -124,10 +133,24 @@ class Api:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
         parts_ = routes.segments(request.path)
-        target: Target | None = None
+        target = routes.parse(parts_, self._services.world.kinds)
+        if self._audit is None:
+            return await self._handle(request, parts_, target)
+        record = request[_RECORD] = Record(self._audit, request, parts_, target)
+        response: web.StreamResponse | None = None
+        try:
+            response = await self._handle(request, parts_, target)
+        finally:
+            record.ended(response)
+        return response
+
+    async def _handle(
+        self, request: web.Request, parts_: list[str], target: Target | None
+    ) -> web.StreamResponse:
         try:
             request[auth.USER] = await auth.identify(request, self._services)
-            target = routes.parse(parts_, self._services.world.kinds)
+            if _RECORD in request:
+                request[_RECORD].check()
             if target is not None and _is_long(request, target):
                 return await self._about(request, target)
             async with self._admitted(), asyncio.timeout(REQUEST_TIMEOUT_S):
@@ -151,6 +174,7 @@ class Api:
     ) -> web.StreamResponse:
         failure = Failure(error, target.kind if target else None, target.name if target else "")
         self.refused[failure.reason] += 1
+        request[auditing.FAILURE] = failure
         log.info("api.refused", path=request.path, code=failure.code, message=failure.message)
         if _BEGUN in request:  # a stream broke: there can be no second answer
             if request.transport is not None:
@@ -235,11 +259,17 @@ class Api:
 
 async def _remember(request: web.Request, response: web.StreamResponse) -> None:
     request[_BEGUN] = response
+    if _RECORD in request:
+        record = request[_RECORD]
+        if record.is_vital:
+            response.headers["Audit-Id"] = record.id
+        if not isinstance(response, web.Response):
+            record.begun(response.status)
 
 
 def _is_long(request: web.Request, target: Target) -> bool:
     """Whether answering may take as long as the client likes."""
-    return target.subresource in _LONG or (
+    return target.subresource in auditing.STREAMS or (
         not target.name and request.method == "GET" and "watch" in request.query
     )
 

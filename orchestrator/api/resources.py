@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from orchestrator.api import bodies, patch, tables
 from orchestrator.api.applying import Applying
-from orchestrator.api.call import Call, answer
+from orchestrator.api.call import NAME, Call, answer
 from orchestrator.api.errors import HttpError, success
 from orchestrator.api.negotiation import Shape
 from orchestrator.api.pages import Page
@@ -135,9 +135,11 @@ async def create(call: Call) -> web.Response:
     body = bodies.check_identity(target, await bodies.read(call.request))
     found, warnings = bodies.parse(target.kind, body, query.validation)
     manager = call.manager(managed_fields.UPDATE)
+    call.request[NAME] = found.metadata.name
     created = await call.services.verbs.create(
         target.kind, found, manager=manager, dry_run=query.is_dry_run
     )
+    call.request[NAME] = created.metadata.name
     return await _answer_written(call, created, [*warnings, *_notices(call)], status=201)
 
 

@@ -7,6 +7,7 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api.app import Api
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.control_plane import ControlPlane
 
 log = structlog.get_logger()
@@ -17,14 +18,19 @@ SHUTDOWN_S = 2.0
 
 @asynccontextmanager
 async def listening(
-    plane: ControlPlane, host: str, port: int, clock: Callable[[], int]
+    plane: ControlPlane,
+    host: str,
+    port: int,
+    clock: Callable[[], int],
+    audit: AuditLog | None = None,
 ) -> AsyncIterator[int]:
     """Answer for a control plane while the context is open; the port, which may be chosen by 0.
 
     Raises:
         OSError: The address cannot be had.
     """
-    async with serving(Api(plane.world, plane.verbs, plane.streams, clock), host, port) as chosen:
+    api = Api(plane.world, plane.verbs, plane.streams, clock, audit)
+    async with serving(api, host, port) as chosen:
         yield chosen
 
 
