@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import random
+import resource
 import signal
 import socket
 import time
@@ -37,6 +38,8 @@ def main() -> None:
     settings = load(Settings, program="orchestrator", about=ABOUT, prefix=ENVIRONMENT_PREFIX)
     logs.configure(settings.log_format, settings.log_level)
     gc.set_threshold(*GC_THRESHOLDS)
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # a connection is a file
     try:
         uvloop.run(_serve(settings))
     except* OSError as group:  # the port is taken, the address is not ours
@@ -101,11 +104,13 @@ async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
     try:
         async with (
             contextlib.nullcontext() if audit is None else audit.writing(),
-            server.listening(plane, settings.listen, settings.port, now_ms, audit),
             asyncio.TaskGroup() as tasks,
         ):
             tasks.create_task(bus.run())
             tasks.create_task(plane.run())
             tasks.create_task(_keep_what_was_loaded(plane))
+            # Inside: at the end, what writes is still there for the requests under way.
+            async with server.listening(plane, settings.listen, settings.port, now_ms, audit):
+                await asyncio.Event().wait()  # until cancelled
     finally:
         await bus.close()
