@@ -24,7 +24,7 @@ from orchestrator.api import (
     watch,
 )
 from orchestrator.api.auditing import Record
-from orchestrator.api.call import Call, Services, answer, parse_query
+from orchestrator.api.call import NAME, Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
@@ -172,7 +172,8 @@ class Api:
     async def _refuse(
         self, request: web.Request, target: Target | None, error: Exception
     ) -> web.StreamResponse:
-        failure = Failure(error, target.kind if target else None, target.name if target else "")
+        name = "" if target is None else target.name or request.get(NAME, "")
+        failure = Failure(error, target.kind if target else None, name)
         self.refused[failure.reason] += 1
         request[auditing.FAILURE] = failure
         log.info("api.refused", path=request.path, code=failure.code, message=failure.message)

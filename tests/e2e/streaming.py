@@ -44,6 +44,23 @@ def making(size_mib: int) -> str:
     )
 
 
+async def shell(server: str, pod: str, script: str) -> str:
+    """What a script prints in a pod's container."""
+    asked = [("command", word) for word in ("sh", "-c", script)]
+    url = f"{server}{pod}/exec"
+    said = b""
+    async with (
+        aiohttp.ClientSession() as http,
+        http.ws_connect(
+            url, params=[*asked, ("stdout", "true")], protocols=["v5.channel.k8s.io"]
+        ) as channels,
+    ):
+        async for frame in channels:
+            if frame.data[0] == STDOUT:
+                said += frame.data[1:]
+    return said.decode()
+
+
 def resident_mib(data: Path, process: str) -> float:
     """Memory of a process of the embedded cluster in that folder."""
     pid = (data / "pids" / f"{process}.pid").read_text().strip()
