@@ -45,6 +45,18 @@ class Settings(Struct, frozen=True, kw_only=True):
             "milliseconds of silence (three heartbeats) that make a node NotReady, its host probed"
         ),
     ] = 750
+    audit_log: Annotated[
+        str, _is("file for a line of JSON (audit.k8s.io/v1) on each request that is of interest")
+    ] = ""
+    audit_reads: Annotated[
+        bool, _is("write get, list and watch to the audit log as well, not only when refused")
+    ] = False
+    audit_log_mb: Annotated[
+        int, Meta(ge=1), _is("megabytes at which the audit log goes on in a new file")
+    ] = 100
+    audit_log_files: Annotated[
+        int, Meta(ge=1), _is("files of the audit log that are kept: FILE, FILE.1 and so on")
+    ] = 10
     log_format: Annotated[
         str, one_of("console", "json"), _is("console for people, json for machines")
     ] = "console"

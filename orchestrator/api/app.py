@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
 from aiohttp import web
 
 from orchestrator.api import (
+    auditing,
     auth,
     bodies,
     discovery,
     evictions,
     forward,
+    limits,
     logs,
     openapi,
     parts,
@@ -24,10 +25,12 @@ from orchestrator.api import (
     tokens,
     watch,
 )
-from orchestrator.api.call import Call, Services, answer, parse_query
-from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
+from orchestrator.api.auditing import Record
+from orchestrator.api.call import NAME, Call, Services, answer, parse_query
+from orchestrator.api.errors import Failure, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.tokens import Tokens
@@ -37,17 +40,11 @@ from proto.errors import TooLarge, Unavailable
 
 log = structlog.get_logger()
 
-BODY_BYTES_MAX = 3 * 1024 * 1024
-"""Source: apiserver, MaxRequestBodyBytes."""
-
-REQUEST_TIMEOUT_S = 30.0
-"""Of everything but watches and logs; kubectl itself asks for 32 seconds."""
-
-IN_FLIGHT_MAX = 600
-"""Requests besides watches and logs. Source: apiserver, 400 that read and 200 that write."""
-
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
 """The answer that a request already gets."""
+
+_RECORD = web.RequestKey("record", Record)
+"""Its entry in the audit log, if there is one."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -88,12 +85,6 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "portforward": {"GET": forward.forward, "POST": forward.forward},
 }
 
-_LONG = frozenset({"log", "exec", "attach", "portforward"})
-"""Parts that a client may look at, or talk to, for as long as it likes."""
-
-
-_READS = ("GET", "HEAD")
-
 
 class Api:
     """The application behind one port.
@@ -104,6 +95,7 @@ class Api:
         tokens: What is believed of who asks.
         streams: How to reach containers and their logs.
         clock: Wall clock, epoch milliseconds.
+        audit: Where it is written down who asks for what.
 
     Attributes:
         refused: How many requests were, by reason.
@@ -116,41 +108,68 @@ class Api:
         tokens: Tokens,
         streams: Streams,
         clock: Callable[[], int],
+        audit: AuditLog | None = None,
     ) -> None:
         evictions_ = Evictions(world, verbs, clock)
         self._services = Services(
             world, verbs, evictions_, tokens, streams, clock, Pages(run=clock())
         )
-        self._in_flight = 0
+        self._audit = audit
+        self._in_flight = limits.InFlight()
+        self._is_ending = False
         self.refused: Counter[str] = Counter()
 
     def build(self) -> web.Application:
         """The application, for a runner with ``handler_cancellation``."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application(client_max_size=limits.BODY_BYTES_MAX)
         app.router.add_route("*", r"/{path:[\s\S]*}", self.handle)  # a dot leaves newlines out
-        app.on_response_prepare.append(_remember)
-        app.on_shutdown.append(self._end_watches)
+        app.on_response_prepare.append(self._begin)
+        app.on_shutdown.append(self._end)
         return app
 
-    async def _end_watches(self, _app: web.Application) -> None:
+    async def _begin(self, request: web.Request, response: web.StreamResponse) -> None:
+        request[_BEGUN] = response
+        if self._is_ending:
+            response.headers.setdefault("Connection", "close")
+        if _RECORD in request:
+            record = request[_RECORD]
+            if record.is_vital:
+                response.headers["Audit-Id"] = record.id
+            if not isinstance(response, web.Response):
+                record.begun(response.status)
+
+    async def _end(self, _app: web.Application) -> None:
+        self._is_ending = True
         for end in tuple(self._services.watches):
             end()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
         parts_ = routes.segments(request.path)
-        target: Target | None = None
+        target = routes.parse(parts_, self._services.world.kinds)
+        if self._audit is None:
+            return await self._handle(request, parts_, target)
+        record = request[_RECORD] = Record(self._audit, request, parts_, target)
+        response: web.StreamResponse | None = None
+        try:
+            response = await self._handle(request, parts_, target)
+        finally:
+            record.ended(response)
+        return response
+
+    async def _handle(
+        self, request: web.Request, parts_: list[str], target: Target | None
+    ) -> web.StreamResponse:
         try:
             request[auth.USER] = await auth.identify(request, self._services)
-            target = routes.parse(parts_, self._services.world.kinds)
+            if _RECORD in request:
+                request[_RECORD].check()
             if target is not None and _is_long(request, target):
                 return await self._about(request, target)
-            async with self._admitted(), asyncio.timeout(REQUEST_TIMEOUT_S):
-                if target is not None:
-                    return await self._about(request, target)
-                return await self._elsewhere(request, parts_)
+            with self._in_flight.admitted(request):
+                return await self._in_time(request, parts_, target)
         except web.HTTPRequestEntityTooLarge:
-            too_large = TooLarge(f"limit on request body size is {BODY_BYTES_MAX} bytes")
+            too_large = TooLarge(f"limit on request body size is {limits.BODY_BYTES_MAX} bytes")
             return await self._refuse(request, target, too_large)
         except ConnectionError:
             if _BEGUN not in request:
@@ -164,8 +183,10 @@ class Api:
     async def _refuse(
         self, request: web.Request, target: Target | None, error: Exception
     ) -> web.StreamResponse:
-        failure = Failure(error, target.kind if target else None, target.name if target else "")
+        name = "" if target is None else target.name or request.get(NAME, "")
+        failure = Failure(error, target.kind if target else None, name)
         self.refused[failure.reason] += 1
+        request[auditing.FAILURE] = failure
         log.info("api.refused", path=request.path, code=failure.code, message=failure.message)
         if _BEGUN in request:  # a stream broke: there can be no second answer
             if request.transport is not None:
@@ -176,17 +197,18 @@ class Api:
             response.headers["Retry-After"] = str(failure.retry_after_s)
         return response
 
-    @asynccontextmanager
-    async def _admitted(self) -> AsyncIterator[None]:
-        if self._in_flight >= IN_FLIGHT_MAX:
-            raise HttpError(
-                429, "TooManyRequests", "too many requests, please try again later", retry_after_s=1
-            )
-        self._in_flight += 1
-        try:
-            yield
-        finally:
-            self._in_flight -= 1
+    async def _in_time(
+        self, request: web.Request, parts_: list[str], target: Target | None
+    ) -> web.StreamResponse:
+        """Answer, and see the answer off: a client that does not take it is not waited for."""
+        async with asyncio.timeout(limits.timeout_s(request)):
+            if target is not None:
+                response = await self._about(request, target)
+            else:
+                response = await self._elsewhere(request, parts_)
+            await response.prepare(request)
+            await response.write_eof()
+        return response
 
     async def _about(self, request: web.Request, target: Target) -> web.StreamResponse:
         """A request about a kind."""
@@ -202,7 +224,7 @@ class Api:
         handler = handlers.get(request.method)
         if handler is resources.list_ and call.query.is_watch:
             return await watch.watch(call)
-        if request.method not in _READS and not self._services.streams.can_reach_nodes:
+        if request.method not in limits.READ_METHODS and not self._services.streams.can_reach_nodes:
             # It could be stored, and would be carried out later; who asks for a change is better
             # served by hearing that nothing will happen now.
             raise Unavailable("NATS cannot be reached, so no node would hear of it: try again")
@@ -221,7 +243,7 @@ class Api:
             return await answer(request, answered, status=201)
         kinds = self._services.world.kinds.all
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)
-        if request.method not in _READS:
+        if request.method not in limits.READ_METHODS:
             raise method_not_allowed()
         return found
 
@@ -249,13 +271,9 @@ class Api:
                 raise not_here()
 
 
-async def _remember(request: web.Request, response: web.StreamResponse) -> None:
-    request[_BEGUN] = response
-
-
 def _is_long(request: web.Request, target: Target) -> bool:
     """Whether answering may take as long as the client likes."""
-    return target.subresource in _LONG or (
+    return target.subresource in auditing.STREAMS or (
         not target.name and request.method == "GET" and "watch" in request.query
     )
 

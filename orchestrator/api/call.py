@@ -34,6 +34,10 @@ WARNINGS_BYTES_MAX = 4096
 """Of all Warning headers together, as apiserver cuts them: clients bound their header size."""
 
 
+NAME = web.RequestKey("name", str)
+"""Of the object that a create is about, as far as it is known: its URL does not say it."""
+
+
 class Query(Struct, frozen=True):
     """The parameters of a request.
 

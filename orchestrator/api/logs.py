@@ -118,6 +118,7 @@ async def stream(
         Unavailable: The node's agent does not answer.
     """
     response = web.StreamResponse(headers={"Content-Type": "text/plain; charset=utf-8"})
+    container_of(pod, request.query.get("container", ""))  # wrong whether it runs or not
     if not pod.spec.node_name:
         await response.prepare(request)  # Kubernetes answers nothing, successfully
         await response.write_eof()

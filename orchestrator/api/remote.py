@@ -60,9 +60,9 @@ def _asked(request: web.Request, pod: Pod) -> dict[str, Any]:
     }
     if not any(streams.values()):
         raise BadRequest("you must specify at least 1 of stdin, stdout, stderr")
+    container = container_of(pod, query.get("container", ""))
     if not pod.spec.node_name:
         raise BadRequest(f"pod {pod.metadata.name} does not have a host assigned")
-    container = container_of(pod, query.get("container", ""))
     return {"pod_uid": pod.metadata.uid, "container": container, "is_tty": is_tty, **streams}
 
 

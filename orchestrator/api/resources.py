@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from orchestrator.api import auth, bodies, patch, tables
 from orchestrator.api.applying import Applying
-from orchestrator.api.call import Call, answer
+from orchestrator.api.call import NAME, Call, answer
 from orchestrator.api.errors import HttpError, success
 from orchestrator.api.negotiation import Shape
 from orchestrator.api.pages import Page
@@ -136,9 +136,11 @@ async def create(call: Call) -> web.Response:
     body = bodies.check_identity(target, await bodies.read(call.request))
     found, warnings = bodies.parse(target.kind, body, query.validation)
     manager = call.manager(managed_fields.UPDATE)
+    call.request[NAME] = found.metadata.name
     created = await call.services.verbs.create(
         target.kind, _requested(call, found), manager=manager, dry_run=query.is_dry_run
     )
+    call.request[NAME] = created.metadata.name
     return await _answer_written(call, created, [*warnings, *_notices(call)], status=201)
 
 
@@ -244,12 +246,14 @@ def _notices(call: Call) -> list[str]:
 async def _answer_written(
     call: Call, written: Resource, warnings: Sequence[str], status: int = 200
 ) -> web.Response:
-    kind, version = call.target.kind, int(written.metadata.resource_version or 0)
+    kind, meta = call.target.kind, written.metadata
     if kind.conversion is not None and isinstance(written, kind.stored.type):
         written = kind.conversion.from_stored(written)
-    entry = Entry(kind, written, version)
-    if not version:  # a dry run's new object has none
-        entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
+    entry = call.services.world.entry(kind, meta.namespace, meta.name)
+    if entry is None or entry.object is not written:  # a dry run, a view, or changed since
+        entry = Entry(kind, written, int(meta.resource_version or 0))
+        if not entry.version:  # a dry run's new object has none
+            entry.object = replace(written, metadata=replace(meta, resource_version=""))
     return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
 
 

@@ -92,6 +92,7 @@ class Cluster:
             "--listen=127.0.0.1",
             f"--port={self._ports.api}",
             f"--identity={socket.gethostname()}:{self._data.path}",  # as unique as the folder
+            f"--audit-log={self._data.folder('logs') / 'audit.log'}",
         ]
         return self._daemon("orchestrator", argv)
 

@@ -8,7 +8,7 @@ is a path with nothing below it.
 Source: structured-merge-diff v4, fieldpath and typed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from msgspec import Raw
@@ -51,7 +51,7 @@ def leaves(value: Any, shape: Shape, *, is_strict: bool = False) -> dict[Path, A
 def _collect(
     value: Any, shape: Shape, path: Path, found: dict[Path, Any], *, is_strict: bool
 ) -> None:
-    if isinstance(value, Mapping) and value and not shape.is_atomic:
+    if isinstance(value, dict) and value and not shape.is_atomic:
         for name, inner in value.items():
             _collect(inner, shape.below(name), (*path, f"f:{name}"), found, is_strict=is_strict)
     elif isinstance(value, list | tuple) and (shape.map_keys or shape.is_set):
@@ -60,7 +60,7 @@ def _collect(
         below = shape.items or ANYTHING
         for key, items in _grouped(value, shape).items():
             at = (*path, key)
-            if shape.is_set or len(items) > 1 or not isinstance(items[0], Mapping):
+            if shape.is_set or len(items) > 1 or not isinstance(items[0], dict):
                 found[at] = items
             else:
                 found[at] = _PRESENT
@@ -82,7 +82,7 @@ def _missing_key(item: Any, shape: Shape) -> str | None:
     """The key that an item lacks; empty when it is no object."""
     if shape.is_set:
         return None
-    if not isinstance(item, Mapping):
+    if not isinstance(item, dict):
         return ""
     keys = shape.map_keys.items()
     return next((name for name, default in keys if item.get(name, default) is None), None)
@@ -112,7 +112,7 @@ def _check_items(items: Sequence[Any], shape: Shape, path: Path) -> None:
 
 def merged(live: Any, applied: Any, shape: Shape) -> Any:
     """The document with another one, whose items can be told apart, laid over it."""
-    if isinstance(applied, Mapping) and isinstance(live, Mapping) and not shape.is_atomic:
+    if isinstance(applied, dict) and isinstance(live, dict) and not shape.is_atomic:
         laid = {
             name: merged(live.get(name), inner, shape.below(name))
             for name, inner in applied.items()
@@ -144,7 +144,7 @@ def _merged_items(live: list[Any], applied: list[Any], shape: Shape) -> list[Any
 
 def without(value: Any, shape: Shape, doomed: Fields, path: Path = ()) -> Any:
     """The document without these fields, nor what they leave empty."""
-    if isinstance(value, Mapping) and not shape.is_atomic:
+    if isinstance(value, dict) and not shape.is_atomic:
         found: dict[str, Any] = {}
         for name, inner in value.items():
             at = (*path, f"f:{name}")
@@ -168,6 +168,29 @@ def without(value: Any, shape: Shape, doomed: Fields, path: Path = ()) -> Any:
 def with_parents(fields: Fields) -> Fields:
     """The fields and everything that they are in."""
     return frozenset(path[:length] for path in fields for length in range(1, len(path) + 1))
+
+
+def whole(value: Any, shape: Shape) -> Raw:
+    """Every path that can be owned in a document, as FieldsV1.
+
+    The same as `encode` of `leaves` at a third of the price, for new objects: they have one owner.
+    """
+    return Raw(codec.encode_sorted(_tree(value, shape)))
+
+
+def _tree(value: Any, shape: Shape) -> dict[str, Any]:
+    if isinstance(value, dict) and value and not shape.is_atomic:
+        return {f"f:{name}": _tree(inner, shape.below(name)) for name, inner in value.items()}
+    if isinstance(value, list | tuple) and (shape.map_keys or shape.is_set):
+        below = shape.items or ANYTHING
+        found: dict[str, Any] = {}
+        for key, items in _grouped(value, shape).items():
+            if shape.is_set or len(items) > 1 or not isinstance(items[0], dict):
+                found[key] = {}
+            else:
+                found[key] = {_ITSELF: {}} | _tree(items[0], below)
+        return found
+    return {}
 
 
 def encode(fields: Fields) -> Raw:

@@ -22,6 +22,7 @@ from proto.meta import ObjectMeta, Resource, parse_time_ms
 R = TypeVar("R", bound=Resource)
 
 _IDENTITY = ("apiVersion", "kind", "metadata")
+_PLAIN = frozenset({str, int, bool, float})
 
 DEPTH_MAX = 64
 """Nested deeper than any manifest; hostile ones end here instead of in a recursion error."""
@@ -154,7 +155,7 @@ def _clean(value: Any, shape: Shape, path: str, findings: Findings, depth: int) 
         return msgspec.Raw(codec.encode(value))
     if depth > DEPTH_MAX:
         raise BadRequest(f"{path[:80]}…: nested more than {DEPTH_MAX} levels deep")
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         if shape.fields is None:
             items = shape.items or Shape()
             return {
@@ -182,9 +183,13 @@ def _clean_object(
     for name, item in value.items():
         if item is None:
             continue
+        below = shape.fields.get(name) if shape.fields is not None else None
+        if below is not None and type(item) in _PLAIN and not (below.is_time or below.is_raw):
+            found[name] = item  # as most are: this is the dearest part of a write
+            continue
         at = f"{path}.{name}" if path else str(name)
-        if shape.fields is not None and name in shape.fields:
-            found[name] = _clean(item, shape.fields[name], at, findings, depth + 1)
+        if below is not None:
+            found[name] = _clean(item, below, at, findings, depth + 1)
         elif name in shape.refused:
             if item not in ({}, [], "", False, 0):
                 findings.refused.append(at)

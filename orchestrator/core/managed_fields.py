@@ -14,7 +14,7 @@ Source: Kubernetes, "Server-Side Apply", and apimachinery, util/managedfields.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from orchestrator.core import field_sets
@@ -35,9 +35,8 @@ UPDATERS_MAX = 10
 NAME_BYTES_MAX = 128
 """Of a manager. Source: apimachinery, FieldManagerMaxLength."""
 
-_SYSTEM: Fields = frozenset(
-    ("f:metadata", f"f:{name}")
-    for name in (
+_SYSTEM_METADATA = frozenset(
+    {
         "name",
         "namespace",
         "uid",
@@ -48,8 +47,13 @@ _SYSTEM: Fields = frozenset(
         "deletionGracePeriodSeconds",
         "selfLink",
         "managedFields",
-    )
-) | {("f:apiVersion",), ("f:kind",), ("f:metadata",)}
+    }
+)
+_SYSTEM: Fields = frozenset(("f:metadata", f"f:{name}") for name in _SYSTEM_METADATA) | {
+    ("f:apiVersion",),
+    ("f:kind",),
+    ("f:metadata",),
+}
 """What nobody owns. Source: apimachinery, stripmeta.go."""
 
 
@@ -156,8 +160,29 @@ def check(kind: str, name: str, entries: Sequence[ManagedFieldsEntry]) -> None:
         raise Invalid(kind, name, errors)
 
 
+def made(
+    new: Mapping[str, Any], shape: Shape, manager: Manager, now_ms: int
+) -> tuple[ManagedFieldsEntry, ...]:
+    """The owners of a new object: all it holds belongs to who makes it.
+
+    Args:
+        new: The object as plain JSON.
+        shape: Of it.
+        manager: Who makes it.
+        now_ms: Epoch milliseconds.
+    """
+    document = {name: value for name, value in new.items() if name not in ("apiVersion", "kind")}
+    metadata = document.pop("metadata", {})
+    own = {name: value for name, value in metadata.items() if name not in _SYSTEM_METADATA}
+    if own:
+        document["metadata"] = own
+    if not document:
+        return ()
+    return (_entry(manager, format_time(now_ms), field_sets.whole(document, shape)),)
+
+
 def updated(
-    old: Mapping[str, Any] | None,
+    old: Mapping[str, Any],
     new: Mapping[str, Any],
     shape: Shape,
     entries: Sequence[ManagedFieldsEntry],
@@ -167,7 +192,7 @@ def updated(
     """The owners after an update.
 
     Args:
-        old: The object before, as plain JSON; None when it is made.
+        old: The object before, as plain JSON.
         new: The object after.
         shape: Of both.
         entries: The owners before; none, for an object that was there, means that it is not
@@ -175,10 +200,9 @@ def updated(
         manager: Who updates.
         now_ms: Epoch milliseconds.
     """
-    if old is not None and not entries:
+    if not entries:
         return ()
-    before = {} if old is None else _ownable(old, shape)
-    after = _ownable(new, shape)
+    before, after = _ownable(old, shape), _ownable(new, shape)
     changed, removed = _compared(before, after)
     if not changed and not removed:
         return tuple(entries)
@@ -349,16 +373,20 @@ def _written(owners: Iterable[_Owner]) -> tuple[ManagedFieldsEntry, ...]:
         return who.operation, owner.time, who.name, who.api_version, who.subresource
 
     return tuple(
-        ManagedFieldsEntry(
-            manager=owner.manager.name,
-            operation=owner.manager.operation,
-            api_version=owner.manager.api_version,
-            time=owner.time,
-            fields_type=FIELDS_V1,
-            fields_v1=field_sets.encode(owner.fields),
-            subresource=owner.manager.subresource,
-        )
+        _entry(owner.manager, owner.time, field_sets.encode(owner.fields))
         for owner in sorted(owners, key=place)
+    )
+
+
+def _entry(manager: Manager, time: str, fields: Raw) -> ManagedFieldsEntry:
+    return ManagedFieldsEntry(
+        manager=manager.name,
+        operation=manager.operation,
+        api_version=manager.api_version,
+        time=time,
+        fields_type=FIELDS_V1,
+        fields_v1=fields,
+        subresource=manager.subresource,
     )
 
 

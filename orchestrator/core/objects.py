@@ -88,8 +88,8 @@ def prepare_create(
         return found
     owners = asked.managed_fields
     if manager.operation == managed_fields.UPDATE:
-        shape = schema.of(kind)
-        owners = managed_fields.updated(None, plain(found), shape, (), manager, now_ms)
+        bare = codec.to_plain(_owned(found, ()))
+        owners = managed_fields.made(bare, schema.of(kind), manager, now_ms)
     return _owned(found, owners)
 
 

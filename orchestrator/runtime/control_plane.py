@@ -13,6 +13,7 @@ import structlog
 from orchestrator.core.node_lifecycle import Timing
 from orchestrator.runtime import replica
 from orchestrator.runtime.announce import Announcer
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.controllers import Controllers
 from orchestrator.runtime.deploys import Deploys
 from orchestrator.runtime.detector import Detector
@@ -49,6 +50,7 @@ class ControlPlane:
         identity: Ours among orchestrators; see `election`.
         clock: Epoch milliseconds.
         chance: Names, uids; seeded in simulations.
+        audit: Where deploy events are written down, if anywhere.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ControlPlane:
         identity: str,
         clock: Callable[[], int],
         chance: random.Random,
+        audit: AuditLog | None = None,
     ) -> None:
         self._store = store
         self.world = World()
@@ -73,7 +76,7 @@ class ControlPlane:
         self._scheduler = Scheduler(self.world, perform, clock)
         self._dispatcher = Dispatcher(self.world, bus)
         self._announcer = Announcer(self.world, bus, clock)
-        self._deploys = Deploys(self.world, self.writer, self.verbs, store, bus)
+        self._deploys = Deploys(self.world, self.writer, self.verbs, store, bus, audit)
         self._detector = Detector(
             world=self.world,
             bus=bus,

@@ -9,7 +9,7 @@ reason.
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -18,6 +18,7 @@ from msgspec.structs import replace
 
 from orchestrator.core import apply, fields, objects
 from orchestrator.core.managed_fields import UPDATE, Manager
+from orchestrator.runtime.audit import AuditLog, Event, Reference, format_micro_time
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.store import Put, Store, keys
@@ -42,6 +43,9 @@ log = structlog.get_logger()
 
 MANAGER = "longshore-deploy"
 """Whose fields are those that deploy events set."""
+
+PUBLISHER = {"username": "longshore:publisher", "groups": ["system:unauthenticated"]}
+"""Whom the audit log names: NATS says that somebody may publish here, not who it was."""
 
 REASON_HEADER = "Longshore-Reason"
 
@@ -70,7 +74,16 @@ class _Applied(Struct, frozen=True):
 class Deploys:
     """See the module."""
 
-    def __init__(self, world: World, writer: Writer, verbs: Verbs, store: Store, bus: Bus) -> None:
+    def __init__(
+        self,
+        world: World,
+        writer: Writer,
+        verbs: Verbs,
+        store: Store,
+        bus: Bus,
+        audit: AuditLog | None = None,
+    ) -> None:
+        self._audit = audit
         self._world = world
         self._writer = writer
         self._verbs = verbs
@@ -103,6 +116,7 @@ class Deploys:
 
     async def _take(self, delivery: Delivery) -> None:
         """Apply one message, however long the store takes to answer."""
+        began_ms = 0 if self._audit is None else self._audit.clock()
         outcome = None
         while outcome is None:
             try:
@@ -113,8 +127,49 @@ class Deploys:
                 self._lease_until = 0.0  # it may be the lease that has gone
                 log.info("deploy.retried", subject=delivery.envelope.subject, error=str(error))
                 await asyncio.sleep(RETRY_S)
+        if self._audit is not None:
+            for event in self._events(self._audit, delivery, outcome, began_ms):
+                self._audit.add(event)
         await self._answer(delivery, outcome)
         await delivery.ack()
+
+    def _events(
+        self, audit: AuditLog, delivery: Delivery, outcome: DeployOutcome, began_ms: int
+    ) -> Iterator[Event]:
+        """An event for each object, also when an earlier attempt at the message made it."""
+        envelope, id_ = delivery.envelope, audit.new_id()
+        annotations = {"longshore.dev/message": _message_id(delivery)}
+        if outcome.is_duplicate:
+            annotations["longshore.dev/duplicate"] = "true"
+        status: dict[str, Any] = {"metadata": {}, "code": 200}
+        if outcome.outcome == "rejected":
+            status |= {"status": "Failure", "reason": "Invalid", "code": 422}
+        namespace = subjects.namespace_of_deploy(envelope.subject)
+        kinds = {_called(kind): kind for kind in self._world.kinds.all}
+        for line in outcome.objects or ("/ rejected",):
+            called, verb = line.split(" ")
+            kind, name = kinds.get(called.partition("/")[0]), called.partition("/")[2]
+            reference = Reference(namespace=namespace, name=name)
+            if kind is not None:
+                reference = replace(
+                    reference,
+                    resource=kind.plural,
+                    api_group=kind.group,
+                    api_version=kind.version,
+                )
+            yield Event(
+                audit_id=id_,
+                stage="ResponseComplete",
+                request_uri=f"nats:{envelope.subject}",
+                verb="update" if verb in ("configured", "unchanged") else "create",
+                user=PUBLISHER,
+                user_agent=MANAGER,
+                object_ref=reference,
+                response_status=status | ({"code": 201} if verb == "created" else {}),
+                request_received_timestamp=format_micro_time(began_ms),
+                stage_timestamp=format_micro_time(audit.clock()),
+                annotations=annotations,
+            )
 
     async def _answer(self, delivery: Delivery, outcome: DeployOutcome) -> None:
         envelope = delivery.envelope
@@ -141,8 +196,9 @@ class Deploys:
     async def _outcome(self, delivery: Delivery) -> DeployOutcome:
         envelope = delivery.envelope
         namespace = subjects.namespace_of_deploy(envelope.subject)
-        id_ = envelope.headers.get(MESSAGE_ID_HEADER) or f"delivery {delivery.id}"
-        key = keys.deploy(namespace, hashlib.sha256(id_.encode()).hexdigest())
+        key = keys.deploy(namespace, hashlib.sha256(_message_id(delivery).encode()).hexdigest())
+        if self._audit is not None:
+            self._audit.check()
         known = await self._store.get(key)
         if known is not None:
             return replace(codec.decode(known.value, DeployOutcome), is_duplicate=True)
@@ -227,6 +283,11 @@ class Deploys:
             self._lease = await self._store.grant(OUTCOME_TTL_S)
             self._lease_until = now + LEASE_RENEWED_S
         return self._lease
+
+
+def _message_id(delivery: Delivery) -> str:
+    """As its publisher says, or else the queue."""
+    return delivery.envelope.headers.get(MESSAGE_ID_HEADER) or f"delivery {delivery.id}"
 
 
 def _items(document: dict[str, Any]) -> Sequence[dict[str, Any]]:

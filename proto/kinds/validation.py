@@ -4,11 +4,11 @@ Source of the rules and texts: apimachinery, pkg/util/validation and pkg/api/val
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from proto import codec, quantity
 from proto.errors import FieldError
-from proto.meta import LabelSelector, ObjectMeta
+from proto.meta import LabelSelector, ObjectMeta, OwnerReference
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -230,8 +230,34 @@ def metadata(
                 f"Too long: may not be more than {ANNOTATIONS_BYTES_MAX} bytes",
             )
         )
+    errors += _owner_references(meta.owner_references)
     for index, name in enumerate(meta.finalizers):
         errors += qualified_name(f"metadata.finalizers[{index}]", name)
+    return errors
+
+
+def _owner_references(owners: Sequence[OwnerReference]) -> list[FieldError]:
+    """Each names somebody, and at most one is the controller. Source: ValidateOwnerReferences."""
+    path = "metadata.ownerReferences"
+    errors = []
+    for owner in owners:
+        if not owner.api_version.rpartition("/")[2]:
+            errors.append(
+                invalid(f"{path}.apiVersion", owner.api_version, "version must not be empty")
+            )
+        named = {"kind": owner.kind, "name": owner.name, "uid": owner.uid}
+        errors += [
+            invalid(f"{path}.{field}", "", "must not be empty")
+            for field, value in named.items()
+            if not value
+        ]
+    first, *others = [f"{owner.kind}/{owner.name}" for owner in owners if owner.controller] or [""]
+    for other in others:
+        said = (
+            'Only one reference can have Controller set to true. Found "true" in references for '
+            f"{first} and {other}"
+        )
+        errors.append(invalid(path, codec.to_plain(owners), said))
     return errors
 
 

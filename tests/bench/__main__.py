@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import api, failover, figures, idle, scheduling, simulation, start, swarm
+from tests.bench import api, failover, figures, idle, scheduling, simulation, start, streams, swarm
 from tests.bench.figures import Figure
 from tests.e2e import images, testbed as testbeds
 from tests.e2e.testbed import Testbed
@@ -21,6 +21,7 @@ from tests.e2e.testbed import Testbed
 ON_TESTBED: dict[str, Callable[[Testbed], list[Figure]]] = {
     "start": start.measure,
     "api": api.measure,
+    "streams": streams.measure,
     "failover": failover.measure,
     "idle": idle.measure,
 }

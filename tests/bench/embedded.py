@@ -13,10 +13,15 @@ from tests.e2e.waiting import eventually
 API_PORT = 16444
 
 
+def data_of(testbed: Testbed) -> Path:
+    """The cluster's folder."""
+    return testbed.root.directory / "embedded"
+
+
 @contextmanager
 def embedded(testbed: Testbed, engine: Engine) -> Iterator[KubeApi]:
     """A cluster of one node that is ready this moment."""
-    data = testbed.root.directory / "embedded"
+    data = data_of(testbed)
     up = testbed.root.spawn(
         "longshore-up",
         *("env", f"DOCKER_HOST=unix://{engine.socket_path}"),

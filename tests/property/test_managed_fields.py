@@ -80,6 +80,17 @@ def test_a_set_of_fields_is_the_same_written_and_read(steps):
     assert field_sets.decode(field_sets.encode(fields)) == fields
 
 
+@given(manifests())
+def test_a_new_object_belongs_to_its_maker_as_if_field_by_field(document):
+    fields = frozenset(leaves(document)) - {("f:metadata",)}
+    if fields:
+        assert field_sets.whole(document, SHAPE) == field_sets.encode(
+            frozenset(field_sets.leaves(document, SHAPE))
+        )
+    made = managed_fields.made(document, SHAPE, by("maker", UPDATE), 0)
+    assert owned(made) == ({"maker": fields} if fields else {})
+
+
 @given(appliers)
 def test_to_apply_twice_is_to_apply_once(steps):
     live, entries = after(steps)
@@ -105,7 +116,7 @@ def test_all_that_is_there_is_somebodys_and_all_that_is_owned_is_there(steps):
 @given(manifests(), appliers)
 def test_what_no_applier_ever_named_is_never_removed(base, steps):
     live = base
-    entries = managed_fields.updated(None, base, SHAPE, (), by("maker", UPDATE), 0)
+    entries = managed_fields.made(base, SHAPE, by("maker", UPDATE), 0)
     for name, config in steps:
         live, entries = apply(live, config, entries, name)
     named = frozenset().union(*(leaves(config) for _, config in steps))

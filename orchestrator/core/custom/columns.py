@@ -35,7 +35,7 @@ def finder(path: str) -> Find:
     try:
         compiled = jsonpath.compile("$" + escaped)
     except jsonpath.JSONPathError as error:
-        raise ValueError(f"{path} is no JSONPath: {error}") from error
+        raise ValueError(f"is no JSONPath: {error}") from error
 
     def find(resource: Any) -> Any:
         match = compiled.match(codec.to_plain(resource))

@@ -6,6 +6,7 @@ from typing import Any
 from orchestrator.core.custom import check, columns, structure
 from proto import codec
 from proto.errors import FieldError
+from proto.kinds import validation
 from proto.kinds.definition import (
     ESTABLISHED,
     CustomResourceDefinition,
@@ -82,12 +83,24 @@ def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[Cust
 def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
     """Where a schema or a path cannot be understood though its form is right."""
     for index, version in enumerate(definition.spec.versions):
+        at = f"spec.versions[{index}]"
+        wrong = list(_wrong_columns(version, f"{at}.additionalPrinterColumns"))
+        yield from wrong
+        if wrong:
+            continue
         try:
             kind_of(definition, version)
         except ValueError as error:
             said = str(error).partition("\n")[0]
-            at = f"spec.versions[{index}]"
             yield FieldError("FieldValueInvalid", at, f"Invalid value: {said}")
+
+
+def _wrong_columns(version: Version, path: str) -> Iterator[FieldError]:
+    for index, column in enumerate(version.additional_printer_columns):
+        try:
+            columns.finder(column.json_path)
+        except ValueError as error:
+            yield validation.invalid(f"{path}[{index}].jsonPath", column.json_path, str(error))
 
 
 def unsupported(definition: CustomResourceDefinition) -> Iterator[str]:

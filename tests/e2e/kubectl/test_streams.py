@@ -4,6 +4,7 @@ Up to 1.29 they speak SPDY; 1.30 executes over a WebSocket and forwards over SPD
 both over WebSockets.
 """
 
+import asyncio
 import contextlib
 import fcntl
 import hashlib
@@ -11,6 +12,7 @@ import os
 import pty
 import random
 import signal
+import socket
 import struct
 import subprocess
 import termios
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e import streaming
 from tests.e2e.kubectl import binaries
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.kubectl.cluster import ENGINE, Up, up
@@ -40,7 +43,13 @@ spec:
   containers:
   - name: c
     image: {image}
-    command: [sh, -c, "mkdir /www; head -c 1000000 /dev/zero > /www/zeros; httpd -f -p 8080 -h /www"]
+    command:
+    - sh
+    - -c
+    - |
+      mkdir /www; head -c 1000000 /dev/zero > /www/zeros
+      nc -ll -p 9000 -e sha256sum & # answers once its input has ended
+      httpd -f -p 8080 -h /www
 ---
 apiVersion: v1
 kind: Pod
@@ -93,9 +102,9 @@ def test_outputs_and_exit_codes_are_the_programs_own(kubectl) -> None:
     assert (answer.code, answer.out) == (7, "out\n")
     assert answer.err == "err\ncommand terminated with exit code 7\n"
     assert kubectl("exec", "web", "--", "true") == ""
-    assert "container x is not valid for pod web" in kubectl.fails(
-        "exec", "web", "-c", "x", "--", "true"
-    )
+    for verb in (("exec", "--", "true"), ("attach",), ("logs",)):
+        said = kubectl.fails(verb[0], "web", "-c", "x", *verb[1:])
+        assert "container x is not valid for pod web" in said or "container x not found" in said
     assert kubectl.run("exec", "web", "--", "nothing-by-that-name").code in (126, 127)
 
 
@@ -118,6 +127,25 @@ def test_a_large_output_arrives_whole_for_a_reader_that_pauses(kubectl) -> None:
         assert process.wait(PATIENCE_S) == 0
     assert taken == size
     assert digest.digest() == hashlib.sha256(bytes(size)).digest()
+
+
+def test_a_file_arrives_whole_and_costs_no_memory_whether_its_reader_hurries_or_not(cluster):
+    """256 MiB through exec; `make bench` has 1 GiB of it."""
+    kubectl = Kubectl(binaries.usual(), cluster.server, cluster.data)
+    said = kubectl("exec", "web", "-c", "c", "--", "sh", "-c", streaming.making(size_mib=256))
+    for pauses_s in (0.0, 0.05):
+        found = asyncio.run(
+            streaming.pull(
+                cluster.server,
+                "/api/v1/namespaces/default/pods/web",
+                cluster.data,
+                pauses_s=pauses_s,
+            )
+        )
+        assert (found.size, found.sha256) == (256 * MIB, said.split()[0])
+        assert found.status == "Success"
+        assert all(grown < 16 for grown in found.grown_mib.values()), found
+    kubectl("exec", "web", "-c", "c", "--", "rm", streaming.LARGE)
 
 
 def test_a_terminal_has_the_users_size_and_gives_its_exit_code(kubectl) -> None:
@@ -170,6 +198,75 @@ def test_many_connections_are_forwarded_at_once(kubectl) -> None:
         assert b"Forwarding from" in process.stdout.readline()
         with ThreadPoolExecutor(6) as pool:
             assert set(pool.map(fetch, range(18))) == {bytes(1_000_000)}
+
+
+def test_a_connection_whose_sender_has_finished_still_gets_its_answer(kubectl) -> None:
+    port, sent = free_port(), random.Random(2).randbytes(3 * MIB)
+    with kubectl.beside("port-forward", "pod/web", f"{port}:9000") as process:
+        assert b"Forwarding from" in process.stdout.readline()
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            answer = b""
+            while chunk := connection.recv(4096):
+                answer += chunk
+    assert answer.split()[:1] == [hashlib.sha256(sent).hexdigest().encode()]
+
+
+def test_a_port_where_nobody_listens_is_told_in_words(kubectl) -> None:
+    port = free_port()
+    with kubectl.start("port-forward", "pod/web", f"{port}:81") as forward:
+        try:
+            assert "Forwarding from" in forward.stdout.readline()
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection,
+                contextlib.suppress(ConnectionResetError),
+            ):
+                assert connection.recv(1) == b""
+            said = ""
+            while "an error occurred forwarding" not in said:
+                said = forward.stdout.readline()
+                assert said, "kubectl ended without a word"
+            assert "failed to connect to" in said
+            assert ":81 in the pod" in said
+        finally:
+            forward.kill()
+
+
+WAITING = """
+apiVersion: v1
+kind: Pod
+metadata: {{name: waiting}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {{name: up, image: {image}, command: [sleep, "1000000"]}}
+  - {{name: pulling, image: nobody.invalid/has/this:1}}
+"""
+
+
+def test_a_command_for_what_does_not_run_says_why(cluster) -> None:
+    kubectl = Kubectl(binaries.usual(), cluster.server, cluster.data)
+    kubectl("run", "ended", f"--image={IMAGE}", "--restart=Never", "--", "true")
+    kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/ended", "--timeout=60s")
+    assert "cannot exec into a container in a completed pod" in kubectl.fails(
+        "exec", "ended", "--", "true"
+    )
+    assert "cannot attach a container in a completed pod" in kubectl.fails("attach", "ended")
+    kubectl("apply", "-f", "-", given=WAITING.format(image=IMAGE))
+    kubectl("wait", "--for=jsonpath={.status.phase}=Pending", "pod/waiting", "--timeout=60s")
+    assert 'container not found ("pulling")' in kubectl.fails(
+        "exec", "waiting", "-c", "pulling", "--", "true"
+    )
+    assert "is waiting to start" in kubectl.fails("logs", "waiting", "-c", "pulling")
+    path = "/api/v1/namespaces/default/pods/waiting/exec?command=true&stdout=1&container=x"
+    assert "valid containers are: up, pulling" in kubectl.fails("get", "--raw", path)
+    kubectl("run", "nowhere", f"--image={IMAGE}", '--overrides={"spec":{"nodeSelector":{"a":"b"}}}')
+    assert "pod nowhere does not have a host assigned" in kubectl.fails(
+        "exec", "nowhere", "--", "true"
+    )
+    assert 'pods "missing" not found' in kubectl.fails("exec", "missing", "--", "true")
+    kubectl("delete", "pod", "ended", "waiting", "nowhere", "--force", "--grace-period=0")
 
 
 def test_files_are_copied_there_and_back(kubectl, tmp_path) -> None:

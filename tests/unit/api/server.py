@@ -12,6 +12,7 @@ import aiohttp
 
 from orchestrator.api.app import Api
 from orchestrator.api.server import serving
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
@@ -108,7 +109,11 @@ def clock() -> int:
 
 @asynccontextmanager
 async def running(
-    store: Store | None = None, port: int = 0, *, nodes: Mapping[str, Serve] | None = None
+    store: Store | None = None,
+    port: int = 0,
+    *,
+    nodes: Mapping[str, Serve] | None = None,
+    audit: AuditLog | None = None,
 ) -> AsyncIterator[Running]:
     """An API whose orchestrator leads, with the namespace ``default``.
 
@@ -116,6 +121,7 @@ async def running(
         store: Where objects are kept; one of its own.
         port: Where it answers; a free one.
         nodes: What nodes do with streams, besides ``n1`` and ``breaking``, which have logs.
+        audit: Where it is written down who asks for what.
     """
     store = store or MemoryStore(MemoryServer())
     await store.txn([], [Put(keys.LEADER, b"test")])
@@ -130,7 +136,7 @@ async def running(
     made = {name: Node(agents, name, serve) for name, serve in served.items()}
     tokens = Tokens(store, writer, world, clock, verbs.new_uid)
     streams = Streams(MemoryBus(network, "orchestrator"), verbs.new_uid)
-    api = Api(world, verbs, tokens, streams, clock)
+    api = Api(world, verbs, tokens, streams, clock, audit)
     async with asyncio.TaskGroup() as tasks:
         lead = tasks.create_task(writer.run(leader.create_revision))
         working = [tasks.create_task(node.run()) for node in made.values()]

@@ -198,19 +198,49 @@ async def test_while_the_bus_is_away_reads_are_served_and_writes_put_off():
         assert (await api.ask("POST", "/api/v1/namespaces", room))[0] == 201
 
 
-async def test_requests_beyond_what_is_bearable_are_put_off(monkeypatch):
-    monkeypatch.setattr("orchestrator.api.app.IN_FLIGHT_MAX", 0)
-    async with running() as api:
-        async with api.http.get(f"{api.url}/api/v1/pods") as response:
-            assert response.status == 429
-            assert response.headers["Retry-After"] == "1"
-        async with api.http.get(f"{api.url}/api/v1/pods?watch=1&timeoutSeconds=1") as response:
-            assert response.status == 200
-
-
 async def test_a_write_that_takes_too_long_may_have_been_made(monkeypatch):
-    monkeypatch.setattr("orchestrator.api.app.REQUEST_TIMEOUT_S", 0.0)
+    monkeypatch.setattr("orchestrator.api.limits.REQUEST_TIMEOUT_S", 0.0)
     async with running() as api:
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}}
         status, found = await api.ask("POST", "/api/v1/namespaces", body)
         assert (status, found["reason"]) == (504, "Timeout")
+
+
+REFUSALS = [
+    ("GET", "/api/v1/namespaces/nope", None, 404, "NotFound", {"name": "nope", "kind": "namespaces"}),
+    ("GET", "/api/v1/whales", None, 404, "NotFound", {}),
+    ("GET", "/api/v1/namespaces/default/nope", None, 404, "NotFound", {}),
+    ("GET", "/api/v1/namespaces?limit=x", None, 400, "BadRequest", {"kind": "namespaces"}),
+    ("PUT", "/healthz", {}, 405, "MethodNotAllowed", {}),
+    (
+        "POST", "/api/v1/namespaces", {"metadata": {"name": "default"}},
+        409, "AlreadyExists", {"name": "default", "kind": "namespaces"},
+    ),
+    (
+        "PUT", "/api/v1/namespaces/default",
+        {"metadata": {"name": "default", "resourceVersion": "1"}},
+        409, "Conflict", {"name": "default", "kind": "namespaces"},
+    ),
+    (
+        "POST", "/api/v1/namespaces", {"metadata": {"name": "A"}},
+        422, "Invalid", {"name": "A", "kind": "Namespace", "causes": 1},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "path", "change", "code", "reason", "details"), REFUSALS)
+async def test_every_refusal_is_a_status_that_says_what_and_about_what(
+    method, path, change, code, reason, details
+):
+    body = None if change is None else {"apiVersion": "v1", "kind": "Namespace", **change}
+    async with running() as api:
+        status, found = await api.ask(method, path, body)
+    assert status == found["code"] == code
+    assert (found["kind"], found["apiVersion"], found["status"]) == ("Status", "v1", "Failure")
+    assert (found["reason"], found["metadata"]) == (reason, {})
+    assert found["message"]
+    said = found.get("details", {})
+    if causes := said.get("causes"):
+        assert all(cause.keys() == {"reason", "field", "message"} for cause in causes)
+        said["causes"] = len(causes)
+    assert said == details

@@ -54,9 +54,14 @@ class Programs:
         return await self._echo(0, stream)
 
     async def _echo(self, port: int, stream: Stream) -> StreamOutcome:
-        """Everything back, until the end of the input; port 9 refuses."""
+        """Everything back, until the end of the input; port 9 refuses, port 70 answers then."""
         if port == 9:
             return StreamOutcome(error="connection refused")
+        if port == 70:
+            while (frame := await stream.receive()) is not None and not frame.is_last:
+                pass
+            await stream.send(Channel.STDOUT, bytes(4 * WINDOW_BYTES))
+            return StreamOutcome()
         while (frame := await stream.receive()) is not None:
             self.seen.append((frame.channel, frame.data, frame.is_last))
             if frame.channel is Channel.STDIN and frame.data:

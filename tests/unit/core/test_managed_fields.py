@@ -41,6 +41,8 @@ def apply(live, config, entries=(), name="me", *, force=False, now_ms=NOW_MS):
 
 
 def update(old, new, entries=(), name="someone", now_ms=NOW_MS):
+    if old is None:
+        return managed_fields.made(new, SHAPE, by(name, UPDATE), now_ms)
     return managed_fields.updated(old, new, SHAPE, entries, by(name, UPDATE), now_ms)
 
 

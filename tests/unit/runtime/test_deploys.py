@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.deploys import OBJECTS_MAX, OUTCOME_TTL_S, REASON_HEADER, Deploys
 from orchestrator.store import keys
 from orchestrator.store.memory import FINE, Fate
@@ -86,11 +88,13 @@ class Publisher:
 
 
 @contextlib.asynccontextmanager
-async def deploying(network: Network | None = None) -> AsyncIterator[Publisher]:
+async def deploying(
+    network: Network | None = None, audit: AuditLog | None = None
+) -> AsyncIterator[Publisher]:
     async with leading() as (spine, tasks):
         network = network or Network()
         bus = MemoryBus(network, "one")
-        deploys = Deploys(spine.world, spine.writer, spine.verbs, spine.store, bus)
+        deploys = Deploys(spine.world, spine.writer, spine.verbs, spine.store, bus, audit)
         publisher = Publisher(spine, network)
         spine.run(tasks, deploys.run())
         spine.run(tasks, publisher.collect_dead_letters())
@@ -114,6 +118,66 @@ def test_a_manifest_is_created_then_unchanged_then_configured():
             assert publisher.web.spec.template.spec.containers[0].image == "web:2"
 
     virtual_time.run(main())
+
+
+async def written(audit: AuditLog) -> None:
+    """On real time, which a thread takes."""
+    async with audit.writing():
+        pass
+
+
+def test_the_audit_log_has_a_line_for_each_object_and_for_what_was_rejected(tmp_path):
+    audit = AuditLog(tmp_path / "audit.log", new_id=iter("abc").__next__, clock=lambda: 0)
+
+    async def main() -> None:
+        async with deploying(audit=audit) as publisher:
+            await publisher.publish(f"{pod_manifest('x')}\n---\n{WEB}", id="release-1")
+            await publisher.publish("kind: Pod", id="wrong")
+            await publisher.publish(WEB, id="release-1")
+
+    virtual_time.run(main())
+    asyncio.run(written(audit))
+    found = [codec.decode_any(line) for line in (tmp_path / "audit.log").read_bytes().splitlines()]
+    assert [
+        (e["auditID"], e["verb"], e["objectRef"].get("resource"), e["responseStatus"]["code"])
+        for e in found
+    ] == [
+        ("a", "create", "pods", 201),
+        ("a", "create", "deployments", 201),
+        ("b", "create", None, 422),
+        ("c", "create", "pods", 201),
+        ("c", "create", "deployments", 201),
+    ]
+    assert found[0]["requestURI"] == "nats:longshore.v1.deploy.default"
+    assert found[1]["objectRef"] == {
+        "resource": "deployments",
+        "namespace": "default",
+        "name": "web",
+        "apiGroup": "apps",
+        "apiVersion": "v1",
+    }
+    assert found[3]["annotations"] == {
+        "longshore.dev/message": "release-1",
+        "longshore.dev/duplicate": "true",
+    }
+
+
+def test_nothing_is_deployed_that_the_audit_log_could_not_hold():
+    audit = AuditLog(Path("/dev/full"), new_id=lambda: "", clock=lambda: 0)
+
+    async def rejected() -> None:
+        async with deploying(audit=audit) as publisher:
+            await publisher.publish("kind: Pod")
+
+    async def refused() -> None:
+        async with deploying(audit=audit) as publisher:
+            with pytest.raises(TimeoutError):
+                await publisher.publish(WEB)
+            assert publisher.spine.world.get(DEPLOYMENTS, "default", "web") is None
+
+    virtual_time.run(rejected())
+    asyncio.run(written(audit))
+    virtual_time.run(refused())
 
 
 def test_what_a_manifest_no_longer_says_is_removed_and_what_others_set_stays():
