@@ -60,8 +60,19 @@ class Entry:
     def raw(self) -> msgspec.Raw:
         """Its JSON, ready to be put into a larger document."""
         if self._raw is None:
-            self._raw = msgspec.Raw(codec.encode(self.object))
+            self._raw = msgspec.Raw(codec.encode(_with_status(self.kind, self.object)))
         return self._raw
+
+
+def _with_status(kind: Kind[Any], object_: Any) -> Any:
+    """The object with a status that is encoded though there is nothing in it yet.
+
+    Typed clients take it for granted: ``deployment.status.ready_replicas``. Kubernetes' structs
+    always have one; its custom kinds have none before somebody writes it.
+    """
+    if kind.schema is not None or not kind.has_status or object_.status != type(object_.status)():
+        return object_
+    return replace(object_, status=type(object_.status)())  # msgspec leaves out the default itself
 
 
 def to_store(object_: Any, position: int) -> bytes:
