@@ -21,7 +21,7 @@ from orchestrator.api import (
     routes,
     watch,
 )
-from orchestrator.api.call import Call, Services, answer, parse_query
+from orchestrator.api.call import Call, Services, answer, parse_query, warning
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
@@ -43,6 +43,9 @@ IN_FLIGHT_MAX = 600
 
 _BEGUN = web.RequestKey("begun", web.StreamResponse)
 """The answer that a request already gets."""
+
+_DEPRECATION = web.RequestKey("deprecation", str)
+"""What whoever asks for this version of a kind is warned of with every answer."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -175,6 +178,8 @@ class Api:
         """A request about a kind."""
         if self._services.world.is_empty:
             raise Unavailable("the orchestrator is still loading its state")
+        if target.kind.deprecation:
+            request[_DEPRECATION] = target.kind.deprecation
         call = Call(self._services, request, target, parse_query(request))
         if target.subresource:
             handlers = _PARTS.get(target.subresource, {})
@@ -201,7 +206,7 @@ class Api:
                 raise method_not_allowed()
             answered = reviews.answer(review, await bodies.read(request))
             return await answer(request, answered, status=201)
-        kinds = self._services.world.kinds.all
+        kinds = self._services.world.kinds.served
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)
         if request.method not in _READS:
             raise method_not_allowed()
@@ -209,7 +214,7 @@ class Api:
 
     async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         known = discovery.answer(
-            parts_, request.headers.get("Accept", ""), self._services.world.kinds.all
+            parts_, request.headers.get("Accept", ""), self._services.world.kinds.served
         )
         if known is not None:
             body, content_type = known
@@ -233,6 +238,8 @@ class Api:
 
 async def _remember(request: web.Request, response: web.StreamResponse) -> None:
     request[_BEGUN] = response
+    if _DEPRECATION in request:
+        response.headers.add("Warning", warning(request[_DEPRECATION]))
 
 
 def _is_long(request: web.Request, target: Target) -> bool:

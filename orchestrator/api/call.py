@@ -184,7 +184,7 @@ async def answer(
     response.body = body
     left = WARNINGS_BYTES_MAX
     for text in warnings:
-        header = f'299 - "{_quoted(text)}"'
+        header = warning(text)
         left -= len(header)
         if left < 0:
             break
@@ -192,6 +192,8 @@ async def answer(
     return response
 
 
-def _quoted(text: str) -> str:
+def warning(text: str) -> str:
+    """The value of a ``Warning`` header."""
     printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'

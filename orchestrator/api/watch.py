@@ -156,8 +156,8 @@ class _Session:
         type_ = self._type_of(change)
         if type_ is None:
             return None
-        if self._format.shape is not Shape.OBJECT:
-            return self._encode(type_, _entry(change, type_))
+        if self._format.shape is not Shape.OBJECT or self._call.target.kind.kept_as is not None:
+            return self._encode(type_, _entry(change, type_).seen_as(self._call.target.kind))
         frame = change.frames.get(type_)
         if frame is None:
             frame = change.frames[type_] = self._encode(type_, _entry(change, type_))

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core import objects
+from orchestrator.core.custom import declared
 from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
@@ -278,11 +280,22 @@ class Verbs:
         return Op(kind, meta.namespace, meta.name, left, expect=meta.resource_version)
 
     async def _write(self, op: Op, *, dry_run: bool) -> Any:
-        if not dry_run:
-            return await self._writer.write(op)
-        if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
-            return await self._writer.write(op)  # raises AlreadyExists
-        return op.object
+        is_new = op.expect == ""
+        if dry_run and not (is_new and self._world.entry(op.kind, op.namespace, op.name)):
+            return op.object
+        written = await self._writer.write(_kept(op))  # a dry run's raises AlreadyExists
+        if written is None or op.kind.kept_as is None:
+            return written
+        return declared.converted(op.kind, written)
+
+
+def _kept(op: Op) -> Op:
+    """The same write, in the version of the kind that objects are kept in."""
+    kept = op.kind.kept
+    if op.kind is kept:
+        return op
+    written = None if op.object is None else declared.converted(kept, op.object)
+    return replace(op, kind=kept, object=written)
 
 
 def _update_op(kind: Kind[R], old: R, prepared: R) -> Op:

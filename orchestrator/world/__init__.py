@@ -75,12 +75,13 @@ class World:
 
     def entry(self, kind: Kind[Any], namespace: str, name: str) -> Entry | None:
         """One object with its encoded form."""
-        return self._rooms(kind).get(namespace, {}).get(name)
+        found = self._rooms(kind).get(namespace, {}).get(name)
+        return None if found is None else found.seen_as(kind)
 
     def _rooms(self, kind: Kind[Any]) -> dict[str, dict[str, Entry]]:
         """A kind's objects by namespace and name."""
         try:
-            return self._objects[kind]
+            return self._objects[kind.kept]
         except KeyError:  # its definition changed, or went, while somebody held on to it
             now = self.kinds.named(kind.resource)
             return {} if now is None else self._objects[now]
@@ -96,7 +97,7 @@ class World:
         for room in sorted(rooms) if namespace is None else (namespace,):
             names = rooms.get(room, {})
             for name in sorted(names):
-                yield names[name]
+                yield names[name].seen_as(kind)
 
     def objects(self, kind: Kind[R], namespace: str | None = None) -> list[R]:
         """The same, decoded."""
@@ -146,8 +147,9 @@ class World:
             if change.version <= since:
                 break
             behind -= 1
-        missed = [c for c in itertools.islice(self._history, behind, None) if c.kind is kind]
-        feed = Feed(kind, missed, self._feeds.discard)
+        kept = kind.kept
+        missed = [c for c in itertools.islice(self._history, behind, None) if c.kind is kept]
+        feed = Feed(kept, missed, self._feeds.discard)
         self._feeds.add(feed)
         return feed
 
@@ -252,7 +254,7 @@ class World:
         self._declared[name] = facts
         before = self.kinds.declared(name)
         try:
-            self.kinds.declare(name, () if definition is None else declared.served(definition))
+            self.kinds.declare(name, () if definition is None else declared.kinds(definition))
         except ValueError as error:  # stored by an orchestrator that understood it
             log.exception("world.undeclarable", definition=name, error=str(error))
             self.kinds.declare(name, ())
@@ -273,7 +275,7 @@ class World:
         for entry in [entry for room in rooms.values() for entry in room.values()]:
             self._owners.update(entry, None)
             if new is not None:
-                entry.kind = new
+                entry.become(new)
                 self._owners.update(None, entry)
                 self._objects[new].setdefault(entry.namespace, {})[entry.name] = entry
 

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from orchestrator.core.custom import declared
 from orchestrator.store import TXN_OPS_MAX, Item
 from proto import codec
 from proto.errors import BadRequest
@@ -25,7 +26,9 @@ class Entry:
         self.kind = kind
         self.version = version
         self.object = replace(
-            object_, metadata=replace(object_.metadata, resource_version=str(version))
+            object_,
+            api_version=kind.api_version,  # it may have been kept in another version of its kind
+            metadata=replace(object_.metadata, resource_version=str(version)),
         )
         self._raw: msgspec.Raw | None = None
 
@@ -38,6 +41,18 @@ class Entry:
             return None
         position = int(found.metadata.resource_version or 0)
         return cls(kind, found, version_of(item.mod_revision, position))
+
+    def seen_as(self, kind: Kind[Any]) -> "Entry":
+        """The same object, in the version of its kind that somebody asks for."""
+        if kind.kept_as is None:
+            return self
+        return Entry(kind, declared.converted(kind, self.object), self.version)
+
+    def become(self, kind: Kind[Any]) -> None:
+        """Be of the kind that was declared anew in place of the present one."""
+        self.kind = kind
+        self.object = replace(self.object, api_version=kind.api_version)
+        self._raw = None
 
     @property
     def revision(self) -> int:
@@ -100,9 +115,10 @@ class Change:
     def become(self, kind: Kind[Any]) -> None:
         """Be of the kind that was declared anew in place of the present one."""
         self.kind = kind
+        self.frames.clear()
         for entry in (self.old, self.new):
             if entry is not None:
-                entry.kind = kind
+                entry.become(kind)
 
     @property
     def entry(self) -> Entry:

@@ -13,18 +13,25 @@ from proto.kinds.kind import Kind
 
 
 class Registry:
-    """See the module. Only the world changes it."""
+    """See the module. Only the world changes it.
+
+    Attributes:
+        all: Every kind that there are objects of, in the version that they are kept in.
+        served: Every version of every kind that clients may ask for.
+    """
 
     def __init__(self) -> None:
         self._custom: dict[str, tuple[Kind[Any], ...]] = {}
         self._derive()
 
     def _derive(self) -> None:
-        self.all: tuple[Kind[Any], ...] = (
+        known: tuple[Kind[Any], ...] = (
             *kinds.ALL,
             *(kind for name in sorted(self._custom) for kind in self._custom[name]),
         )
-        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.all}
+        self.all = tuple(kind for kind in known if kind.kept is kind)
+        self.served = tuple(kind for kind in known if kind.is_served)
+        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.served}
         self._by_prefix = {keys.prefix(kind): kind for kind in self.all}
         self._by_resource = {kind.resource: kind for kind in self.all}
 
@@ -42,12 +49,12 @@ class Registry:
 
     def find(self, api_version: str, name: str) -> Kind[Any] | None:
         """The kind of a manifest's ``apiVersion`` and ``kind``."""
-        found = (k for k in self.all if k.api_version == api_version and k.name == name)
+        found = (k for k in self.served if k.api_version == api_version and k.name == name)
         return next(found, None)
 
     def declared(self, definition: str) -> tuple[Kind[Any], ...]:
-        """What a definition of that name declares."""
-        return self._custom.get(definition, ())
+        """What a definition of that name declares, in the version that objects are kept in."""
+        return tuple(kind for kind in self._custom.get(definition, ()) if kind.kept is kind)
 
     def declare(self, definition: str, declared: Iterable[Kind[Any]]) -> None:
         """Serve what a definition of that name declares, in place of what it did before."""

@@ -87,6 +87,11 @@ class Kind(Generic[R]):
         subresources: Further ones, by name, with their verbs: ``log``, ``eviction``…
         scale: Where a custom kind keeps its numbers of replicas.
         schema: Of a custom kind's JSON, structural; None for a kind whose `type` says it all.
+        kept_as: Another version of a custom kind, the one that its objects are kept in; None for
+            that version itself.
+        is_served: Whether clients may ask for it; a version that objects are kept in need not be.
+        deprecation: What whoever asks for it should know; empty for a version that is not
+            deprecated.
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
         check_name: What is wrong with a name, of its path and the name.
         notice: What whoever writes one should know, since it does less than in Kubernetes: sent
@@ -112,6 +117,9 @@ class Kind(Generic[R]):
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scale: ScalePaths | None = None
     schema: Mapping[str, Any] | None = None
+    kept_as: "Kind[R] | None" = None
+    is_served: bool = True
+    deprecation: str = ""
     is_deleted_gracefully: bool = False
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
     notice: str = ""
@@ -126,8 +134,13 @@ class Kind(Generic[R]):
         """The plural with its group, as error messages say it: ``deployments.apps``."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
+    @property
+    def kept(self) -> "Kind[R]":
+        """The version that objects are kept in."""
+        return self.kept_as or self
+
     def __repr__(self) -> str:
-        return f"<Kind {self.resource}>"
+        return f"<Kind {self.resource}/{self.version}>"
 
 
 def format_age(since_ms: int, now_ms: int) -> str:

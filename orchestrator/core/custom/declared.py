@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.core.custom import check, columns, structure
 from proto import codec
 from proto.errors import FieldError
@@ -17,16 +19,31 @@ from proto.kinds.kind import Kind, ScalePaths
 from proto.meta import CustomResource, is_true
 
 
-def served(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], ...]:
-    """The kinds to serve; none before the definition is established."""
+def kinds(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], ...]:
+    """The version that objects are kept in, then the others that are served.
+
+    None before the definition is established.
+
+    Raises:
+        ValueError: A schema, or a path in one, cannot be understood.
+    """
     if not is_true(definition.status.conditions, ESTABLISHED):
         return ()
-    stored = storage_version(definition)
-    return tuple(
-        kind_of(definition, version)
-        for version in definition.spec.versions
-        if version.served and version.name == stored
-    )
+    name = storage_version(definition)
+    kept = next(kind_of(definition, v) for v in definition.spec.versions if v.name == name)
+    others = (v for v in definition.spec.versions if v.served and v.name != name)
+    return (kept, *(kind_of(definition, version, kept) for version in others))
+
+
+def converted(kind: Kind[CustomResource], found: CustomResource) -> CustomResource:
+    """The object as one of another version: what that does not have is left out.
+
+    This is the conversion strategy ``None``. Source: apiextensions-apiserver, pkg/apiserver/
+    conversion/nop_converter.go, and the pruning and defaulting that follow it.
+    """
+    schema = kind.schema or {}
+    content = structure.defaulted(structure.pruned(found.content, schema, "", []), schema)
+    return replace(found, api_version=kind.api_version).with_content(content)
 
 
 def facts(definition: CustomResourceDefinition | None) -> object:
@@ -36,8 +53,12 @@ def facts(definition: CustomResourceDefinition | None) -> object:
     return definition.spec, definition.status.accepted_names
 
 
-def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[CustomResource]:
-    """One version, as a kind.
+def kind_of(
+    definition: CustomResourceDefinition,
+    version: Version,
+    kept_as: Kind[CustomResource] | None = None,
+) -> Kind[CustomResource]:
+    """One version, as a kind; with the version that its objects are kept in, if it is another.
 
     Raises:
         ValueError: Its schema, or a path in it, cannot be understood.
@@ -76,7 +97,18 @@ def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[Cust
             _steps(parts.scale.label_selector_path),
         ),
         schema=schema,
+        kept_as=kept_as,
+        is_served=version.served,
+        deprecation=_deprecation(definition, version),
     )
+
+
+def _deprecation(definition: CustomResourceDefinition, version: Version) -> str:
+    if not version.deprecated:
+        return ""
+    spec = definition.spec
+    said = f"{spec.group}/{version.name} {spec.names.kind} is deprecated"
+    return version.deprecation_warning or said
 
 
 def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
