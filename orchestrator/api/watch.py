@@ -13,9 +13,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from orchestrator.api import resources, tables
+from orchestrator.api import resources, tables, versions
 from orchestrator.api.call import Call
-from orchestrator.api.errors import Failure, HttpError
+from orchestrator.api.errors import Failure
 from orchestrator.api.negotiation import Shape
 from orchestrator.world import Change, Entry, Feed, Over
 from proto import codec
@@ -70,17 +70,8 @@ class _Session:
         self._feed: Feed | None = None
         query, world = call.query, call.services.world
         self._first: list[bytes] = []
-        if query.wants_initial_events and call.request.query.get("resourceVersionMatch") != (
-            "NotOlderThan"
-        ):
-            raise HttpError(
-                422,
-                "Invalid",
-                "sendInitialEvents: Forbidden: sendInitialEvents requires setting "
-                "resourceVersionMatch to NotOlderThan",
-            )
-        since = query.resource_version or 0
-        if not since or query.wants_initial_events:
+        since = versions.of_watch(call)
+        if since is None:
             self._first += [self._encode("ADDED", e) for e in resources.selected(call)]
             since = world.version
             if query.wants_initial_events:

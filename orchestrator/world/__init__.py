@@ -153,6 +153,13 @@ class World:
         self._feeds.add(feed)
         return feed
 
+    def has_changed(self, kind: Kind[Any], since: int) -> bool:
+        """Whether objects of a kind came, changed or went after a version; True if unknown."""
+        if since < self._forgotten:
+            return True
+        changes = itertools.takewhile(lambda c: c.version > since, reversed(self._history))
+        return any(change.kind is kind.kept for change in changes)
+
     # -- changing: for runtime.writer only
 
     def sync(self, listing: Listing) -> None:

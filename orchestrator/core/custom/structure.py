@@ -85,7 +85,7 @@ def defaulted(value: Any, schema: Schema) -> Any:
         return value
     properties, more = schema.get("properties", NOTHING), schema.get("additionalProperties")
     found = dict(value)
-    below = {name: more for name in value} if isinstance(more, Mapping) else {}
+    below = dict.fromkeys(value, more) if isinstance(more, Mapping) else {}
     for name, inner in {**below, **properties}.items():
         if name in found and found[name] is None and not inner.get("nullable"):
             del found[name]

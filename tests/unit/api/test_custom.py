@@ -97,7 +97,10 @@ async def test_an_object_is_seen_in_every_version_that_is_served():
         assert (status, made["apiVersion"]) == (201, "example.com/v1beta1")
         assert made["spec"] == {"size": 1, "length": 7}  # what is kept has no length
         _, seen = await api.ask("GET", at("v1", "b"))
-        assert (seen["apiVersion"], seen["spec"]) == ("example.com/v1", {"size": 1, "colour": "red"})
+        assert (seen["apiVersion"], seen["spec"]) == (
+            "example.com/v1",
+            {"size": 1, "colour": "red"},
+        )
         assert seen["metadata"]["uid"] == made["metadata"]["uid"]
         _, listed = await api.ask("GET", at("v1beta1"))
         assert listed["apiVersion"] == "example.com/v1beta1"
