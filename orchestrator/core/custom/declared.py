@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from orchestrator.core.custom import check, columns, structure
 from proto import codec
 from proto.errors import FieldError
+from proto.kinds import validation
 from proto.kinds.definition import (
     ESTABLISHED,
     CustomResourceDefinition,
@@ -114,12 +115,31 @@ def _deprecation(definition: CustomResourceDefinition, version: Version) -> str:
 def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
     """Where a schema or a path cannot be understood though its form is right."""
     for index, version in enumerate(definition.spec.versions):
+        at = f"spec.versions[{index}]"
         try:
             kind_of(definition, version)
         except ValueError as error:
             said = str(error).partition("\n")[0]
-            at = f"spec.versions[{index}]"
             yield FieldError("FieldValueInvalid", at, f"Invalid value: {said}")
+        else:
+            schema = version.schema.open_api_v3_schema if version.schema else {}
+            yield from _wrong_defaults(schema, f"{at}.schema.openAPIV3Schema")
+
+
+def _wrong_defaults(schema: structure.Schema, path: str) -> Iterator[FieldError]:
+    """Defaults that their own schemas refuse: no object could be made that leaves them to it."""
+    if "default" in schema:
+        default, unknown = schema["default"], list[str]()
+        structure.pruned(default, schema, "", unknown)
+        why = [f"unknown field {name}" for name in unknown]
+        why += [error.message for error in check.compile_(schema)(default)]
+        if why:
+            yield validation.invalid(f"{path}.default", default, "; ".join(why))
+    for name, inner in schema.get("properties", {}).items():
+        yield from _wrong_defaults(inner, f"{path}.properties[{name}]")
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from _wrong_defaults(schema[name], f"{path}.{name}")
 
 
 def unsupported(definition: CustomResourceDefinition) -> Iterator[str]:

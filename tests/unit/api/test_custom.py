@@ -272,6 +272,26 @@ async def test_an_object_that_is_not_what_its_schema_says_is_refused_with_every_
         }
 
 
+async def test_a_definition_whose_defaults_its_own_schema_refuses_is_refused():
+    crew = fields(rank={"type": "string", "enum": ["mate"], "default": "cook"})
+    spec = fields(
+        size={"type": "integer", "default": 0, "minimum": 1},
+        crew={"type": "array", "items": crew},
+        hold={**fields(cargo={"type": "string"}), "default": {"cargo": "coal", "crane": 1}},
+        note={"type": "string", "nullable": True, "default": None},
+    )
+    async with running() as api:
+        body = definition(version("v1", storage=True, spec=spec))
+        status, said = await api.ask("POST", DECLARED, body)
+        assert (status, said["reason"]) == (422, "Invalid")
+        at = "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties"
+        assert [cause["field"] for cause in said["details"]["causes"]] == [
+            f"{at}[size].default",
+            f"{at}[crew].items.properties[rank].default",
+            f"{at}[hold].default",
+        ]
+
+
 async def test_rules_that_nobody_evaluates_are_warned_of():
     spec = SIZE | {"x-kubernetes-validations": [{"rule": "self.size > 1"}]}
     async with running() as api:
