@@ -55,6 +55,7 @@ def definition(plural: str, kind: str, group: str = "boats.example.com") -> Obje
                 "required": ["size"],
                 "properties": {
                     "size": {"type": "integer", "minimum": 1, "maximum": 9},
+                    "image": {"type": "string"},
                     "colour": {"type": "string", "enum": ["red", "blue"], "default": "red"},
                     "port": {"x-kubernetes-int-or-string": True},
                     "note": {"type": "string", "nullable": True},

@@ -1,6 +1,6 @@
 """An operator as kopf's documentation writes one; `kopf run` runs it beside the cluster.
 
-A Ship gets a ConfigMap with its cargo, which it owns, and reports what is loaded in its status.
+A Ship gets a Deployment with its crew, which it owns, and says in its status how it fares.
 """
 
 import kopf
@@ -19,23 +19,29 @@ def configure(settings, **_):
 def launch(spec, name, namespace, body, retry, patch, **_):
     if retry == 0:
         raise kopf.TemporaryError("the tide is out", delay=0.2)
-    cargo = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": f"{name}-cargo"},
-        "data": {"size": str(spec["size"])},
+    sailor = {"name": "sailor", "image": spec["image"], "command": ["sleep", "10000"]}
+    crew = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": spec["size"],
+            "template": {"spec": {"containers": [sailor], "terminationGracePeriodSeconds": 0}},
+        },
     }
-    kopf.adopt(cargo)
-    made = kubernetes.client.CoreV1Api().create_namespaced_config_map(namespace, cargo)
-    kopf.event(body, type="Normal", reason="Launched", message=f"{name} is afloat after {retry}")
+    kopf.label(crew, {"ship": name}, nested=["spec.template"])
+    crew["spec"]["selector"] = {"matchLabels": {"ship": name}}
+    kopf.adopt(crew)
+    made = kubernetes.client.AppsV1Api().create_namespaced_deployment(namespace, crew)
+    kopf.event(body, type="Normal", reason="Launched", message=f"{name} is afloat")
     patch.status["phase"] = "afloat"
-    return {"cargo": made.metadata.name}
+    return {"crew": made.metadata.name}
 
 
 @kopf.on.update("boats.example.com", "v1", "ships", field="spec.size")
 def refit(name, namespace, old, new, patch, **_):
-    change = {"data": {"size": str(new)}}
-    kubernetes.client.CoreV1Api().patch_namespaced_config_map(f"{name}-cargo", namespace, change)
+    change = {"spec": {"replicas": new}}
+    kubernetes.client.AppsV1Api().patch_namespaced_deployment_scale(name, namespace, change)
     patch.status["phase"] = f"refitted from {old} to {new}"
 
 
@@ -63,16 +69,16 @@ def look_out(status, patch, **_):
 
 @kopf.daemon("boats.example.com", "v1", "ships", labels={"crewed": "yes"})
 def sail(stopped, name, namespace, **_):
-    core = kubernetes.client.CoreV1Api()
     while not stopped:
-        set_sail(core, f"{name}-cargo", namespace, "up")
+        set_sail(name, namespace, "up")
         stopped.wait(5)
-    set_sail(core, f"{name}-cargo", namespace, "down")
+    set_sail(name, namespace, "down")
 
 
-def set_sail(core, name, namespace, position):
+def set_sail(name, namespace, position):
+    change = {"metadata": {"annotations": {"boats.example.com/sail": position}}}
     try:
-        core.patch_namespaced_config_map(name, namespace, {"data": {"sail": position}})
+        kubernetes.client.AppsV1Api().patch_namespaced_deployment(name, namespace, change)
     except kubernetes.client.ApiException as error:
         if error.status != 404:
             raise

@@ -65,7 +65,8 @@ def found(api: KubeApi, path: str) -> Object | None:
 
 def test_an_operator_runs_unmodified_and_takes_up_its_work_again(api, cluster, namespace, tmp_path):
     ships = f"/apis/boats.example.com/v1/namespaces/{namespace}/ships"
-    maps = f"/api/v1/namespaces/{namespace}/configmaps"
+    crews = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+    core = f"/api/v1/namespaces/{namespace}"
     log = tmp_path / "operator.log"
 
     def soon(look, what):
@@ -78,12 +79,18 @@ def test_an_operator_runs_unmodified_and_takes_up_its_work_again(api, cluster, n
     def phase(name: str) -> str:
         return (found(api, f"{ships}/{name}") or {}).get("status", {}).get("phase", "")
 
+    def sailors(name: str) -> int:
+        return api.get(f"{crews}/{name}")["status"].get("readyReplicas", 0)
+
+    def sail(name: str) -> str:
+        return api.get(f"{crews}/{name}")["metadata"]["annotations"].get("boats.example.com/sail")
+
     def ship(name: str, **labels: str) -> Object:
         return {
             "apiVersion": "boats.example.com/v1",
             "kind": "Ship",
             "metadata": {"name": name, "labels": labels},
-            "spec": {"size": 1},
+            "spec": {"size": 1, "image": cluster.image},
         }
 
     api.create(ships, ship("early"))  # before anybody looks
@@ -91,20 +98,20 @@ def test_an_operator_runs_unmodified_and_takes_up_its_work_again(api, cluster, n
         soon(lambda: phase("early") == "afloat", "what was there is taken up")
         made = api.create(ships, ship("argo", crewed="yes"))
         soon(lambda: phase("argo") == "afloat", "a new one is launched, in its second attempt")
-        cargo = api.get(f"{maps}/argo-cargo")
-        (owner,) = cargo["metadata"]["ownerReferences"]
+        (owner,) = api.get(f"{crews}/argo")["metadata"]["ownerReferences"]
         assert (owner["kind"], owner["uid"]) == ("Ship", made["metadata"]["uid"])
-        assert cargo["data"]["size"] == "1"
-        events = f"/api/v1/namespaces/{namespace}/events?fieldSelector=involvedObject.name%3Dargo"
+        soon(lambda: sailors("argo") == 1, "its pod runs")
+        events = f"{core}/events?fieldSelector=involvedObject.name%3Dargo"
         soon(lambda: "Launched" in {e["reason"] for e in api.items(events)}, "it says so")
         api.merge(f"{ships}/argo", {"spec": {"size": 2}})
         soon(lambda: phase("argo") == "refitted from 1 to 2", "a change is followed")
+        soon(lambda: sailors("argo") == 2, "there are two pods")
         soon(lambda: api.get(f"{ships}/argo")["status"]["replicas"] > 2, "its timer goes on")
         assert api.get(f"{ships}/argo")["metadata"]["finalizers"] == ["boats.example.com/harbour"]
-        soon(lambda: api.get(f"{maps}/argo-cargo")["data"].get("sail") == "up", "its daemon works")
+        soon(lambda: sail("argo") == "up", "its daemon works")
 
     # While nobody operates.
-    assert api.get(f"{maps}/argo-cargo")["data"]["sail"] == "down"
+    assert sail("argo") == "down"
     api.merge(f"{ships}/argo", {"spec": {"size": 3}})
     api.call("DELETE", f"{ships}/early")
     api.create(ships, ship("late"))
@@ -113,8 +120,9 @@ def test_an_operator_runs_unmodified_and_takes_up_its_work_again(api, cluster, n
         soon(lambda: phase("argo") == "refitted from 2 to 3", "what changed is caught up with")
         soon(lambda: phase("late") == "afloat", "what came is taken up")
         soon(lambda: found(api, f"{ships}/early") is None, "what is deleted is let go")
-        assert api.get(f"{maps}/early-log")["data"] == {"end": "scrapped"}
-        soon(lambda: found(api, f"{maps}/early-cargo") is None, "what it owned goes with it")
+        assert api.get(f"{core}/configmaps/early-log")["data"] == {"end": "scrapped"}
+        soon(lambda: found(api, f"{crews}/early") is None, "what it owned goes with it")
+        soon(lambda: not api.items(f"{core}/pods?labelSelector=ship%3Dearly"), "its pods, too")
         for name in ("argo", "late"):
             api.call("DELETE", f"{ships}/{name}")
         soon(lambda: not api.items(ships), "all are let go")
