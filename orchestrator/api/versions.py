@@ -14,8 +14,6 @@ from proto.kinds import validation
 _EXACT = "Exact"
 _NOT_OLDER = "NotOlderThan"
 _MATCH = "resourceVersionMatch"
-
-
 _OPTIONS = "ListOptions.meta.k8s.io"
 
 

@@ -200,7 +200,7 @@ class Deploys:
         if old is None:
             new, _ = fields.parse(kind, apply.with_annotation(document))
             found = self._verbs.prepared(kind, new, manager=manager)
-            op: Op | None = Op(kind, namespace, name, found, expect="")
+            op: Op | None = Op(kind, namespace, name, found, expect="").kept()
             return _Applied(op, "created", f"{_called(kind)}/{name} created", warnings)
         merged, _ = fields.parse(kind, apply.apply(kind, objects.plain(old), document))
         op = self._verbs.update_op(kind, merged, manager=manager)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from orchestrator.core import objects
 from orchestrator.core.custom import declared
@@ -195,7 +194,7 @@ class Verbs:
         meta = wanted.metadata
         old = self.existing(kind, meta.namespace, meta.name)
         prepared = self._prepared_update(kind, old, wanted, subresource, manager)
-        return None if prepared is old else _update_op(kind, old, prepared)
+        return None if prepared is old else _update_op(kind, old, prepared).kept()
 
     def _prepared_update(
         self, kind: Kind[R], old: R, wanted: R, subresource: str, manager: Manager | None
@@ -283,19 +282,10 @@ class Verbs:
         is_new = op.expect == ""
         if dry_run and not (is_new and self._world.entry(op.kind, op.namespace, op.name)):
             return op.object
-        written = await self._writer.write(_kept(op))  # a dry run's raises AlreadyExists
+        written = await self._writer.write(op.kept())  # a dry run's raises AlreadyExists
         if written is None or op.kind.kept_as is None:
             return written
         return declared.converted(op.kind, written)
-
-
-def _kept(op: Op) -> Op:
-    """The same write, in the version of the kind that objects are kept in."""
-    kept = op.kind.kept
-    if op.kind is kept:
-        return op
-    written = None if op.object is None else declared.converted(kept, op.object)
-    return replace(op, kind=kept, object=written)
 
 
 def _update_op(kind: Kind[R], old: R, prepared: R) -> Op:

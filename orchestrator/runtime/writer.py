@@ -17,7 +17,9 @@ from typing import Any
 
 import structlog
 from msgspec import Struct
+from msgspec.structs import replace
 
+from orchestrator.core.custom import declared
 from orchestrator.store import TXN_BYTES_MAX, TXN_OPS_MAX, Compare, Delete, Put, Store, Write, keys
 from orchestrator.world import Change, World
 from orchestrator.world.entry import Entry, to_store, version_of
@@ -66,6 +68,14 @@ class Op(Struct, frozen=True):
     name: str
     object: Any
     expect: str | None = None
+
+    def kept(self) -> "Op":
+        """The same write, in the version of the kind that objects are kept in."""
+        kept = self.kind.kept
+        if self.kind is kept:
+            return self
+        written = None if self.object is None else declared.converted(kept, self.object)
+        return replace(self, kind=kept, object=written)
 
 
 class _Request:

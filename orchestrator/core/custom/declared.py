@@ -31,7 +31,7 @@ def kinds(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], .
     if not is_true(definition.status.conditions, ESTABLISHED):
         return ()
     name = storage_version(definition)
-    kept = next(kind_of(definition, v) for v in definition.spec.versions if v.name == name)
+    (kept,) = (kind_of(definition, v) for v in definition.spec.versions if v.name == name)
     others = (v for v in definition.spec.versions if v.served and v.name != name)
     return (kept, *(kind_of(definition, version, kept) for version in others))
 
