@@ -5,7 +5,11 @@ from typing import Any
 Object = dict[str, Any]
 
 # It ends at once when it is told to: nothing here waits for a grace period.
-SERVE = "mkdir -p /www; echo hello > /www/index.html; echo serving; exec httpd -f -p 8080 -h /www"
+SERVE = (
+    "trap 'exit 0' TERM; mkdir -p /www; echo hello > /www/index.html; httpd -f -p 8080 -h /www & "
+    "until wget -q -O /dev/null http://127.0.0.1:8080/ 2>/dev/null; do sleep 0.05; done; "
+    "echo serving; wait"
+)
 COUNT = (
     "trap 'exit 0' TERM; i=0; while true; do i=$((i + 1)); echo line $i; sleep 0.2 & wait $!; done"
 )

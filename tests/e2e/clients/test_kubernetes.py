@@ -65,7 +65,25 @@ def refused(status: int, call, *args, **kwargs) -> dict:
     return json.loads(caught.value.body)
 
 
-def test_objects_are_made_read_changed_and_deleted(core, apps, cluster, namespace):
+def test_a_namespace_is_made_without_naming_its_kind_and_goes_with_what_is_in_it(core, namespace):
+    name = f"{namespace}-own"
+    made = core.create_namespace(client.V1Namespace(metadata=client.V1ObjectMeta(name=name)))
+    assert (made.kind, made.status.phase) == ("Namespace", "Active")
+    labelled = core.patch_namespace(name, {"metadata": {"labels": {"mine": namespace}}})
+    assert labelled.metadata.labels["mine"] == namespace
+    listed = core.list_namespace(label_selector=f"mine={namespace}")
+    assert [found.metadata.name for found in listed.items] == [name]
+    core.create_namespaced_config_map(name, manifests.config_map("c"))
+    core.delete_namespace(name)
+    eventually(
+        lambda: not core.list_namespace(field_selector=f"metadata.name={name}").items,
+        within_s=PATIENCE_S,
+        what="it goes",
+    )
+    refused(404, core.read_namespaced_config_map, "c", name)
+
+
+def test_objects_are_made_read_changed_and_deleted(core, namespace):
     made = core.create_namespaced_config_map(namespace, manifests.config_map("c", k="1"))
     assert made.metadata.uid
     again = refused(409, core.create_namespaced_config_map, namespace, made)
@@ -152,13 +170,13 @@ def test_each_kind_of_patch_is_what_it_says(apps, cluster, namespace):
     )
     assert found.metadata.labels == {"app": "p", "tier": "web", "mine": "yes"}
     assert "me" in {owner.manager for owner in found.metadata.managed_fields}
-    core_status = refused(
+    untrue = refused(
         422,
         patched,
         [{"op": "test", "path": "/metadata/labels/app", "value": "q"}],
         "application/json-patch+json",
     )
-    assert core_status["reason"] == "Invalid"
+    assert untrue["reason"] == "Invalid"
 
 
 def test_lists_come_in_parts_of_one_moment(core, namespace):
@@ -317,21 +335,18 @@ def test_a_port_is_forwarded(core, streams, cluster, namespace):
         what="it serves",
     )
 
-    def fetch():
-        forwarded = portforward(
-            streams.connect_get_namespaced_pod_portforward, "web", namespace, ports="8080"
-        )
-        socket = forwarded.socket(8080)
-        socket.settimeout(PATIENCE_S)
-        socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        received = b""
-        while chunk := socket.recv(4096):
-            received += chunk
-        socket.close()
-        assert forwarded.error(8080) is None
-        return received
-
-    assert eventually(fetch, within_s=PATIENCE_S, what="it answers").endswith(b"hello\n")
+    forwarded = portforward(
+        streams.connect_get_namespaced_pod_portforward, "web", namespace, ports="8080"
+    )
+    socket = forwarded.socket(8080)
+    socket.settimeout(PATIENCE_S)
+    socket.sendall(b"GET / HTTP/1.0\r\n\r\n")
+    received = b""
+    while chunk := socket.recv(4096):
+        received += chunk
+    socket.close()
+    assert received.endswith(b"hello\n")
+    assert forwarded.error(8080) is None
 
 
 def test_pods_are_evicted_and_deleted_together(core, cluster, namespace):
@@ -352,7 +367,7 @@ def test_pods_are_evicted_and_deleted_together(core, cluster, namespace):
     refused(404, core.create_namespaced_pod_eviction, "one", namespace, eviction)
 
 
-def test_events_say_what_became_of_a_pod(core, cluster, namespace, api):
+def test_events_say_what_became_of_a_pod(core, cluster, namespace):
     core.create_namespaced_pod(namespace, manifests.pod("web", cluster.image))
     pod = running(core, namespace, "web")
     about = f"involvedObject.name=web,involvedObject.uid={pod.metadata.uid}"
