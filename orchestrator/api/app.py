@@ -26,7 +26,7 @@ from orchestrator.api import (
     watch,
 )
 from orchestrator.api.auditing import Record
-from orchestrator.api.call import NAME, Call, Services, answer, parse_query
+from orchestrator.api.call import NAME, Call, Services, answer, parse_query, warning
 from orchestrator.api.errors import Failure, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
@@ -45,6 +45,9 @@ _BEGUN = web.RequestKey("begun", web.StreamResponse)
 
 _RECORD = web.RequestKey("record", Record)
 """Its entry in the audit log, if there is one."""
+
+_DEPRECATION = web.RequestKey("deprecation", str)
+"""What whoever asks for this version of a kind is warned of with every answer."""
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
@@ -129,6 +132,8 @@ class Api:
 
     async def _begin(self, request: web.Request, response: web.StreamResponse) -> None:
         request[_BEGUN] = response
+        if _DEPRECATION in request:
+            response.headers.add("Warning", warning(request[_DEPRECATION]))
         if self._is_ending:
             response.headers.setdefault("Connection", "close")
         if _RECORD in request:
@@ -214,6 +219,8 @@ class Api:
         """A request about a kind."""
         if self._services.world.is_empty:
             raise Unavailable("the orchestrator is still loading its state")
+        if target.kind.deprecation:
+            request[_DEPRECATION] = target.kind.deprecation
         call = Call(self._services, request, target, parse_query(request))
         if target.subresource:
             handlers = _PARTS.get(target.subresource, {})
@@ -241,7 +248,7 @@ class Api:
             body = await bodies.read(request)
             answered = await reviews.answer(asked, body, request[auth.USER], self._services)
             return await answer(request, answered, status=201)
-        kinds = self._services.world.kinds.all
+        kinds = self._services.world.kinds.served
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)
         if request.method not in limits.READ_METHODS:
             raise method_not_allowed()
@@ -249,7 +256,7 @@ class Api:
 
     async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         known = discovery.answer(
-            parts_, request.headers.get("Accept", ""), self._services.world.kinds.all
+            parts_, request.headers.get("Accept", ""), self._services.world.kinds.served
         )
         if known is not None:
             body, content_type = known

@@ -119,11 +119,15 @@ class Record:
     def _reference(self) -> Reference | None:
         target = self._target
         if target is None:
-            review = reviews.find(self._parts)
-            if review is None:
+            asked = reviews.find(self._parts)
+            if asked is None:
                 return None
+            review, namespace = asked
             return Reference(
-                resource=review.plural, api_group=review.group, api_version=review.version
+                resource=review.plural,
+                namespace=namespace,
+                api_group=review.group,
+                api_version=review.version,
             )
         return Reference(
             resource=target.kind.plural,

@@ -67,7 +67,9 @@ def _decoded(content_type: str, body: bytes) -> Any:
 def check_identity(
     target: Target, body: dict[str, Any], kind: Kind[Any] | None = None
 ) -> dict[str, Any]:
-    """The body with the namespace and name of its URL, which it may leave out.
+    """The body with what its URL says already and it may leave out: its kind, namespace and name.
+
+    An object of a custom kind has to name its kind, as in Kubernetes.
 
     Args:
         target: What the URL says.
@@ -78,11 +80,12 @@ def check_identity(
         BadRequest: It is of another kind, namespace or name than the URL.
     """
     kind = kind or target.kind
-    if not body.get("kind"):
+    named = body.get("kind") or (kind.name if kind.schema is None else "")
+    if not named:
         raise BadRequest("Object 'Kind' is missing in the body of the request")
-    if body.get("kind") != kind.name or body.get("apiVersion") not in (kind.api_version, "", None):
+    if named != kind.name or body.get("apiVersion") not in (kind.api_version, "", None):
         raise BadRequest(
-            f'{body.get("kind")} in version "{body.get("apiVersion")}" cannot be handled as a '
+            f'{named} in version "{body.get("apiVersion")}" cannot be handled as a '
             f'{kind.name}: expected "{kind.api_version}, Kind={kind.name}"'
         )
     metadata = {} if body.get("metadata") is None else body["metadata"]
@@ -101,7 +104,7 @@ def check_identity(
         )
     if target.name:
         metadata["name"] = target.name
-    return body | {"apiVersion": kind.api_version, "metadata": metadata}
+    return body | {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
 
 
 def parse(kind: Kind[R], body: Mapping[str, Any], validation: str) -> tuple[R, Sequence[str]]:

@@ -44,6 +44,8 @@ class Query(Struct, frozen=True):
     Attributes:
         resource_version: None when it was not given; 0 takes any.
         timeout_s: How long a watch may last; 0 for as long as the server likes.
+        wants_initial_events: Whether a watch begins with what there is, and says where that ends;
+            None: it does if it names no version.
         validation: ``Strict``, ``Warn`` or ``Ignore``.
         field_manager: Who writes, as it says itself.
         is_forced: Whether an apply takes over what others own.
@@ -58,7 +60,7 @@ class Query(Struct, frozen=True):
     is_watch: bool = False
     timeout_s: int = 0
     wants_bookmarks: bool = False
-    wants_initial_events: bool = False
+    wants_initial_events: bool | None = None
     is_dry_run: bool = False
     validation: str = "Warn"
     include_object: str = "Metadata"
@@ -94,7 +96,9 @@ def parse_query(given: "web.BaseRequest") -> Query:
         is_watch=_flag(query.get("watch")),
         timeout_s=_count(query.get("timeoutSeconds")) or 0,
         wants_bookmarks=_flag(query.get("allowWatchBookmarks")),
-        wants_initial_events=_flag(query.get("sendInitialEvents")),
+        wants_initial_events=_flag(query["sendInitialEvents"])
+        if "sendInitialEvents" in query
+        else None,
         is_dry_run=bool(dry_run),
         validation=asked,
         include_object=include,
@@ -192,7 +196,7 @@ async def answer(
     response.body = body
     left = WARNINGS_BYTES_MAX
     for text in warnings:
-        header = f'299 - "{_quoted(text)}"'
+        header = warning(text)
         left -= len(header)
         if left < 0:
             break
@@ -200,6 +204,8 @@ async def answer(
     return response
 
 
-def _quoted(text: str) -> str:
+def warning(text: str) -> str:
+    """The value of a ``Warning`` header."""
     printable = "".join(c if c.isprintable() and c.isascii() else "?" for c in text)
-    return printable.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = printable.replace("\\", "\\\\").replace('"', '\\"')
+    return f'299 - "{quoted}"'

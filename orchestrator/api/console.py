@@ -90,8 +90,11 @@ class WebSocketConsole:
         await self._socket.send_bytes(bytes((channel,)) + data)
 
     async def finish(self, status: Mapping[str, Any]) -> None:
-        """See `Console`."""
-        await self.send(Channel.OUTCOME, codec.encode(status))
+        """See `Console`; without a protocol, a failure is told as text, as in Kubernetes."""
+        if self._socket.ws_protocol is not None:
+            await self.send(Channel.OUTCOME, codec.encode(status))
+        elif status["status"] != "Success":
+            await self.send(Channel.OUTCOME, status["message"].encode())
         await self._socket.close()
 
 

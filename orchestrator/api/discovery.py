@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from orchestrator.api import negotiation, reviews, routes
+from proto.kinds.definition import priority
 from proto.kinds.kind import STANDARD_VERBS, Kind
 
 VERSION = {
@@ -102,7 +103,10 @@ def _groups(kinds: Kinds) -> Groups:
     found: Groups = {}
     for resource in _resources(kinds):
         found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
-    return found
+    return {
+        group: dict(sorted(versions.items(), key=lambda item: priority(item[0])))
+        for group, versions in found.items()
+    }
 
 
 def answer(parts: list[str], accept: str, kinds: Kinds) -> tuple[dict[str, Any], str] | None:

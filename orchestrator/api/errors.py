@@ -3,6 +3,7 @@
 Reasons and codes: apimachinery, pkg/apis/meta/v1, StatusReason.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
@@ -15,6 +16,7 @@ from proto.errors import (
     BadRequest,
     Compacted,
     Conflict,
+    FieldError,
     Forbidden,
     Invalid,
     LongshoreError,
@@ -57,11 +59,19 @@ _RETRIED = (503, 504)
 class HttpError(Rejected):
     """Refused for a reason that only HTTP has a word for."""
 
-    def __init__(self, code: int, reason: str, message: str, retry_after_s: int = 0) -> None:
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        retry_after_s: int = 0,
+        causes: Sequence[FieldError] = (),
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.retry_after_s = retry_after_s
+        self.causes = causes
 
 
 def method_not_allowed() -> HttpError:
@@ -113,7 +123,7 @@ class Failure:
         if isinstance(error, Invalid):
             self.details |= {"name": error.name, "kind": error.kind}
             self.details["causes"] = [codec.to_plain(field) for field in error.errors]
-        if isinstance(error, ApplyConflict | NotNow):
+        if isinstance(error, ApplyConflict | HttpError | NotNow) and error.causes:
             self.details["causes"] = [codec.to_plain(cause) for cause in error.causes]
         if self.retry_after_s:
             self.details["retryAfterSeconds"] = self.retry_after_s

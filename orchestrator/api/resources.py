@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 from msgspec.structs import replace
 
-from orchestrator.api import auth, bodies, patch, tables
+from orchestrator.api import auth, bodies, patch, tables, versions
 from orchestrator.api.applying import Applying
 from orchestrator.api.call import NAME, Call, answer
 from orchestrator.api.errors import HttpError, success
@@ -31,6 +31,7 @@ _PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 async def get(call: Call) -> web.Response:
     """One object."""
+    versions.check_fresh(call)
     entry = find(call)
     return await answer(call.request, _shown(call, entry))
 
@@ -110,9 +111,10 @@ def _list_of(
 def _page(call: Call) -> Page:
     services, query = call.services, call.query
     path = call.request.path.rstrip("/")
+    version = versions.of_list(call)
     if query.token:
         return services.pages.next(path, query.token, query.limit)
-    return services.pages.first(path, selected(call), services.world.version, query.limit)
+    return services.pages.first(path, selected(call), version, query.limit)
 
 
 def selected(call: Call) -> list[Entry]:

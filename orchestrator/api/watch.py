@@ -13,9 +13,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from orchestrator.api import resources, tables
+from orchestrator.api import resources, tables, versions
 from orchestrator.api.call import Call
-from orchestrator.api.errors import Failure, HttpError
+from orchestrator.api.errors import Failure
 from orchestrator.api.negotiation import Shape
 from orchestrator.world import Change, Entry, Feed, Over
 from proto import codec
@@ -70,17 +70,8 @@ class _Session:
         self._feed: Feed | None = None
         query, world = call.query, call.services.world
         self._first: list[bytes] = []
-        if query.wants_initial_events and call.request.query.get("resourceVersionMatch") != (
-            "NotOlderThan"
-        ):
-            raise HttpError(
-                422,
-                "Invalid",
-                "sendInitialEvents: Forbidden: sendInitialEvents requires setting "
-                "resourceVersionMatch to NotOlderThan",
-            )
-        since = query.resource_version or 0
-        if not since or query.wants_initial_events:
+        since = versions.of_watch(call)
+        if since is None:
             self._first += [self._encode("ADDED", e) for e in resources.selected(call)]
             since = world.version
             if query.wants_initial_events:
@@ -156,8 +147,8 @@ class _Session:
         type_ = self._type_of(change)
         if type_ is None:
             return None
-        if self._format.shape is not Shape.OBJECT:
-            return self._encode(type_, _entry(change, type_))
+        if self._format.shape is not Shape.OBJECT or self._call.target.kind.conversion is not None:
+            return self._encode(type_, _entry(change, type_).seen_as(self._call.target.kind))
         frame = change.frames.get(type_)
         if frame is None:
             frame = change.frames[type_] = self._encode(type_, _entry(change, type_))
@@ -176,7 +167,9 @@ class _Session:
         namespace = self._call.target.namespace
         if namespace and entry.namespace != namespace:
             return False
-        return self._selector.is_empty or self._selector.matches(entry.object)
+        if self._selector.is_empty:
+            return True
+        return self._selector.matches(entry.seen_as(self._call.target.kind).object)
 
     def _encode(self, type_: str, entry: Entry) -> bytes:
         return _line(type_, self._shown(entry))

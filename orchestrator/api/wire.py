@@ -171,11 +171,14 @@ async def websocket(
 ) -> AsyncIterator[web.WebSocketResponse]:
     """A WebSocket that speaks one of these protocols, until the context ends.
 
+    A client that names no protocol at all gets a WebSocket that has none, as from Kubernetes.
+
     Raises:
-        BadRequest: The client speaks none of them.
+        BadRequest: The client names some, and none of these.
     """
     socket = web.WebSocketResponse(protocols=protocols, max_msg_size=MESSAGE_BYTES_MAX)
-    if socket.can_prepare(request).protocol is None:
+    is_named = "Sec-WebSocket-Protocol" in request.headers
+    if socket.can_prepare(request).protocol is None and is_named:
         raise BadRequest(f"unable to upgrade: one of {', '.join(protocols)} must be spoken")
     await socket.prepare(request)
     async with _beating(socket.pong):  # unasked: RFC 6455 allows it, and kubectl counts it

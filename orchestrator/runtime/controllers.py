@@ -82,7 +82,7 @@ class Controllers:
         """Run them for one term, until cancelled."""
         for name in namespaces.INITIAL:
             self._namespaces.ring((name,))
-        for kind in self._world.kinds.stored:
+        for kind in self._world.kinds.all:
             for entry in self._world.entries(kind):
                 self._ring(entry)
         async with asyncio.TaskGroup() as tasks:
@@ -232,7 +232,7 @@ class Controllers:
             return Plan()
         contents = [
             (entry.kind, entry.object)
-            for kind in self._world.kinds.stored
+            for kind in self._world.kinds.all
             if kind.is_namespaced
             for entry in self._world.entries(kind, name)
         ]

@@ -15,7 +15,7 @@ from orchestrator.core import objects
 from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
-from proto.errors import Conflict, Forbidden, NotFound
+from proto.errors import Conflict, Forbidden, Invalid, NotFound
 from proto.kinds.definition import DEFINITIONS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
@@ -119,7 +119,7 @@ class Verbs:
         if (version := kind.conversion) is not None:
             made = await self.create(
                 version.kind,
-                version.to_stored(new),
+                version.to_stored(_checked(kind, new, None)),
                 manager=_in_version(manager, version.kind),
                 dry_run=dry_run,
             )
@@ -158,11 +158,12 @@ class Verbs:
             Conflict: It is not at the version the client insists on.
         """
         if (version := kind.conversion) is not None:
+            seen = version.from_stored
             changed = await self.modify(
                 version.kind,
                 namespace,
                 name,
-                lambda old: version.to_stored(change(version.from_stored(old))),
+                lambda old: version.to_stored(_checked(kind, change(seen(old)), seen(old))),
                 subresource=subresource,
                 manager=_in_version(manager, version.kind),
                 dry_run=dry_run,
@@ -314,6 +315,17 @@ def _check_preconditions(
         )
     if resource_version not in ("", meta.resource_version):
         raise _stale(kind, meta.name)
+
+
+def _checked(kind: Kind[R], new: R, old: R | None) -> R:
+    """An object as it came in another version than the stored one, if it is right by that.
+
+    Raises:
+        Invalid: With every wrong field.
+    """
+    if errors := kind.validate(kind.defaults(new), old):
+        raise Invalid(kind.name, new.metadata.name, errors)
+    return new
 
 
 def _seen_as(kind: Kind[Any], found: Any) -> Any:

@@ -51,8 +51,7 @@ class World:
         self.revision = 0
         self.kinds = Registry()
         self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {
-            kind: {}
-            for kind in self.kinds.all  # a view's follow from those it shows
+            kind: {} for kind in self.kinds.all
         }
         self._declared: dict[str, object] = {}  # what kinds follow from, by definition
         self._history: deque[Change] = deque(maxlen=history_limit)
@@ -76,12 +75,13 @@ class World:
 
     def entry(self, kind: Kind[Any], namespace: str, name: str) -> Entry | None:
         """One object with its encoded form."""
-        return self._rooms(kind).get(namespace, {}).get(name)
+        found = self._rooms(kind).get(namespace, {}).get(name)
+        return None if found is None else found.seen_as(kind)
 
     def _rooms(self, kind: Kind[Any]) -> dict[str, dict[str, Entry]]:
         """A kind's objects by namespace and name."""
         try:
-            return self._objects[kind]
+            return self._objects[kind.stored]
         except KeyError:  # its definition changed, or went, while somebody held on to it
             now = self.kinds.named(kind.resource)
             return {} if now is None else self._objects[now]
@@ -97,7 +97,7 @@ class World:
         for room in sorted(rooms) if namespace is None else (namespace,):
             names = rooms.get(room, {})
             for name in sorted(names):
-                yield names[name]
+                yield names[name].seen_as(kind)
 
     def objects(self, kind: Kind[R], namespace: str | None = None) -> list[R]:
         """The same, decoded."""
@@ -147,10 +147,18 @@ class World:
             if change.version <= since:
                 break
             behind -= 1
-        missed = [c for c in itertools.islice(self._history, behind, None) if c.kind is kind]
-        feed = Feed(kind, missed, self._feeds.discard)
+        stored = kind.stored
+        missed = [c for c in itertools.islice(self._history, behind, None) if c.kind is stored]
+        feed = Feed(stored, missed, self._feeds.discard)
         self._feeds.add(feed)
         return feed
+
+    def has_changed(self, kind: Kind[Any], since: int) -> bool:
+        """Whether objects of a kind came, changed or went after a version; True if unknown."""
+        if since < self._forgotten:
+            return True
+        changes = itertools.takewhile(lambda c: c.version > since, reversed(self._history))
+        return any(change.kind is kind.stored for change in changes)
 
     # -- changing: for runtime.writer only
 
@@ -202,7 +210,7 @@ class World:
                 came.append(Change(new.version, kind, old, new))
         vanished = (
             entry
-            for kind in self.kinds.stored
+            for kind in self.kinds.all
             for entry in self.entries(kind)
             if keys.of(kind, entry.namespace, entry.name) not in listed
         )
@@ -222,20 +230,17 @@ class World:
         self._commit(revision, list(changes), keep_history=True)
 
     def _commit(self, revision: int, changes: list[Change], *, keep_history: bool) -> None:
-        seen: list[Change] = []
         for change in changes:
             if not self._is_known(change):
                 continue
             self._place(change)
-            seen += [change, *self._views(change)]
-        if keep_history:
-            for change in seen:
+            if keep_history:
                 if len(self._history) == self._history.maxlen:
                     self._forgotten = self._history[0].version
                 self._history.append(change)
         self.revision = max(self.revision, revision)
         for feed in tuple(self._feeds):
-            feed.push(seen)
+            feed.push(changes)
         for bell in self._bells:
             bell(changes)
 
@@ -256,7 +261,7 @@ class World:
         self._declared[name] = facts
         before = self.kinds.declared(name)
         try:
-            self.kinds.declare(name, () if definition is None else declared.served(definition))
+            self.kinds.declare(name, () if definition is None else declared.kinds(definition))
         except ValueError as error:  # stored by an orchestrator that understood it
             log.exception("world.undeclarable", definition=name, error=str(error))
             self.kinds.declare(name, ())
@@ -277,18 +282,11 @@ class World:
         for entry in [entry for room in rooms.values() for entry in room.values()]:
             self._owners.update(entry, None)
             if new is not None:
-                entry.kind = new
+                entry.become(new)
                 self._owners.update(None, entry)
                 self._objects[new].setdefault(entry.namespace, {})[entry.name] = entry
 
     def _place(self, change: Change) -> None:
-        self._keep(change)
-        self._owners.update(change.old, change.new)
-        self._pods.update(change.old, change.new)
-        if change.kind is DEFINITIONS:
-            self._declare(change.entry.name, None if change.new is None else change.new.object)
-
-    def _keep(self, change: Change) -> None:
         rooms = self._objects[change.kind]
         old, new = change.old, change.new
         if new is not None:
@@ -298,13 +296,7 @@ class World:
             del room[old.name]
             if not room:
                 del rooms[old.namespace]
-
-    def _views(self, change: Change) -> Iterator[Change]:
-        """The same change, of each further version in which the kind is served."""
-        for view in self.kinds.views(change.kind):
-            old = None
-            if change.old is not None:
-                old = self.entry(view, change.old.namespace, change.old.name)
-            shown = Change(change.version, view, old, change.new and change.new.seen_as(view))
-            self._keep(shown)
-            yield shown
+        self._owners.update(old, new)
+        self._pods.update(old, new)
+        if change.kind is DEFINITIONS:
+            self._declare(change.entry.name, None if new is None else new.object)

@@ -25,7 +25,9 @@ class Entry:
         self.kind = kind
         self.version = version
         self.object = replace(
-            object_, metadata=replace(object_.metadata, resource_version=str(version))
+            object_,
+            api_version=kind.api_version,  # it may have been kept in another version of its kind
+            metadata=replace(object_.metadata, resource_version=str(version)),
         )
         self._raw: msgspec.Raw | None = None
 
@@ -39,10 +41,17 @@ class Entry:
         position = int(found.metadata.resource_version or 0)
         return cls(kind, found, version_of(item.mod_revision, position))
 
-    def seen_as(self, view: Kind[Any]) -> "Entry":
-        """The same object in another version of its kind."""
-        assert view.conversion is not None  # noqa: S101  views have one
-        return Entry(view, view.conversion.from_stored(self.object), self.version)
+    def seen_as(self, kind: Kind[Any]) -> "Entry":
+        """The same object, in the version of its kind that somebody asks for."""
+        if kind.conversion is None:
+            return self
+        return Entry(kind, kind.conversion.from_stored(self.object), self.version)
+
+    def become(self, kind: Kind[Any]) -> None:
+        """Be of the kind that was declared anew in place of the present one."""
+        self.kind = kind
+        self.object = replace(self.object, api_version=kind.api_version)
+        self._raw = None
 
     @property
     def revision(self) -> int:
@@ -65,8 +74,19 @@ class Entry:
     def raw(self) -> msgspec.Raw:
         """Its JSON, ready to be put into a larger document."""
         if self._raw is None:
-            self._raw = msgspec.Raw(codec.encode(self.object))
+            self._raw = msgspec.Raw(codec.encode(_with_status(self.kind, self.object)))
         return self._raw
+
+
+def _with_status(kind: Kind[Any], object_: Any) -> Any:
+    """The object with a status that is encoded though there is nothing in it yet.
+
+    Typed clients take it for granted: ``deployment.status.ready_replicas``. Kubernetes' structs
+    always have one; its custom kinds have none before somebody writes it.
+    """
+    if kind.schema is not None or not kind.has_status or object_.status != type(object_.status)():
+        return object_
+    return replace(object_, status=type(object_.status)())  # msgspec leaves out the default itself
 
 
 def to_store(object_: Any, position: int) -> bytes:
@@ -94,9 +114,10 @@ class Change:
     def become(self, kind: Kind[Any]) -> None:
         """Be of the kind that was declared anew in place of the present one."""
         self.kind = kind
+        self.frames.clear()
         for entry in (self.old, self.new):
             if entry is not None:
-                entry.kind = kind
+                entry.become(kind)
 
     @property
     def entry(self) -> Entry:

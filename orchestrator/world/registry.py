@@ -1,11 +1,10 @@
 """Which kinds there are: the built-in ones, and those that definitions in the world declare.
 
-A version that is served and not stored is a kind of its own, a view of the one that is. Routes,
-discovery, OpenAPI and store keys ask here. What is derived from all kinds is cached by the
+Routes, discovery, OpenAPI and store keys ask here. What is derived from all kinds is cached by the
 tuple of them, which is another one whenever a kind comes, changes or goes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.store import keys
@@ -14,25 +13,27 @@ from proto.kinds.kind import Kind
 
 
 class Registry:
-    """See the module. Only the world changes it."""
+    """See the module. Only the world changes it.
+
+    Attributes:
+        all: Every kind that there are objects of, in the version that they are kept in.
+        served: Every version of every kind that clients may ask for.
+    """
 
     def __init__(self) -> None:
         self._custom: dict[str, tuple[Kind[Any], ...]] = {}
         self._derive()
 
     def _derive(self) -> None:
-        self.all: tuple[Kind[Any], ...] = (
+        known: tuple[Kind[Any], ...] = (
             *kinds.ALL,
             *(kind for name in sorted(self._custom) for kind in self._custom[name]),
         )
-        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.all}
-        self.stored = tuple(kind for kind in self.all if kind.conversion is None)
-        self._views: dict[Kind[Any], list[Kind[Any]]] = {}
-        for kind in self.all:
-            if kind.conversion is not None:
-                self._views.setdefault(kind.stored, []).append(kind)
-        self._by_prefix = {keys.prefix(kind): kind for kind in self.stored}
-        self._by_resource = {kind.resource: kind for kind in self.stored}
+        self.all = tuple(kind for kind in known if kind.conversion is None)
+        self.served = tuple(kind for kind in known if kind.is_served)
+        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.served}
+        self._by_prefix = {keys.prefix(kind): kind for kind in self.all}
+        self._by_resource = {kind.resource: kind for kind in self.all}
 
     def at(self, group: str, version: str, plural: str) -> Kind[Any] | None:
         """The kind that is served at a path."""
@@ -46,18 +47,14 @@ class Registry:
         """The kind of a plural with its group: ``deployments.apps``."""
         return self._by_resource.get(resource)
 
-    def views(self, kind: Kind[Any]) -> Sequence[Kind[Any]]:
-        """The further versions in which a stored kind is served."""
-        return self._views.get(kind, ())
-
     def find(self, api_version: str, name: str) -> Kind[Any] | None:
         """The kind of a manifest's ``apiVersion`` and ``kind``."""
-        found = (k for k in self.all if k.api_version == api_version and k.name == name)
+        found = (k for k in self.served if k.api_version == api_version and k.name == name)
         return next(found, None)
 
     def declared(self, definition: str) -> tuple[Kind[Any], ...]:
-        """What a definition of that name declares."""
-        return self._custom.get(definition, ())
+        """What a definition of that name declares, in the version that objects are kept in."""
+        return tuple(kind for kind in self._custom.get(definition, ()) if kind.conversion is None)
 
     def declare(self, definition: str, declared: Iterable[Kind[Any]]) -> None:
         """Serve what a definition of that name declares, in place of what it did before."""

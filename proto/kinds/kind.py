@@ -60,7 +60,10 @@ class ScalePaths:
 
 @dataclass(frozen=True)
 class Conversion:
-    """How a version that is served becomes the one that is stored, and back, losing nothing.
+    """How a version that is served becomes the one that is stored, and back.
+
+    Versions of a built-in kind lose nothing on the way; of a declared one, what the other version
+    does not have, as in Kubernetes.
 
     Attributes:
         kind: The stored version.
@@ -100,6 +103,9 @@ class Kind(Generic[R]):
         subresources: Further ones, by name, with their verbs: ``log``, ``eviction``…
         scale: Where a custom kind keeps its numbers of replicas.
         schema: Of a custom kind's JSON, structural; None for a kind whose `type` says it all.
+        is_served: Whether clients may ask for it; a version that objects are kept in need not be.
+        deprecation: What whoever asks for it should know; empty for a version that is not
+            deprecated.
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
         check_name: What is wrong with a name, of its path and the name.
         conversion: Of a version that is served and not stored; None for one that is stored.
@@ -127,6 +133,8 @@ class Kind(Generic[R]):
     subresources: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scale: ScalePaths | None = None
     schema: Mapping[str, Any] | None = None
+    is_served: bool = True
+    deprecation: str = ""
     is_deleted_gracefully: bool = False
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
     conversion: Conversion | None = None
@@ -149,7 +157,7 @@ class Kind(Generic[R]):
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def __repr__(self) -> str:
-        return f"<Kind {self.resource}>"
+        return f"<Kind {self.resource}/{self.version}>"
 
 
 def version_of(

@@ -291,7 +291,7 @@ class Invariants:
                 continue
             known = {
                 keys.of(kind, entry.namespace, entry.name): entry.revision
-                for kind in plane.control.world.kinds.stored
+                for kind in plane.control.world.kinds.all
                 for entry in plane.control.world.entries(kind)
             }
             if known != stored:

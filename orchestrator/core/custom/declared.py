@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.core.custom import check, columns, structure
 from proto import codec
 from proto.errors import FieldError
@@ -14,20 +16,43 @@ from proto.kinds.definition import (
     Version,
     storage_version,
 )
-from proto.kinds.kind import Kind, ScalePaths
+from proto.kinds.kind import Conversion, Kind, ScalePaths
 from proto.meta import CustomResource, is_true
 
 
-def served(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], ...]:
-    """The kinds to serve; none before the definition is established."""
+def kinds(definition: CustomResourceDefinition) -> tuple[Kind[CustomResource], ...]:
+    """The version that objects are kept in, then the others that are served.
+
+    None before the definition is established.
+
+    Raises:
+        ValueError: A schema, or a path in one, cannot be understood.
+    """
     if not is_true(definition.status.conditions, ESTABLISHED):
         return ()
-    stored = storage_version(definition)
-    return tuple(
-        kind_of(definition, version)
-        for version in definition.spec.versions
-        if version.served and version.name == stored
-    )
+    name = storage_version(definition)
+    (kept,) = (kind_of(definition, v) for v in definition.spec.versions if v.name == name)
+    others = (v for v in definition.spec.versions if v.served and v.name != name)
+    return (kept, *(kind_of(definition, version, kept) for version in others))
+
+
+def _conversion(stored: Kind[CustomResource], group: str, version: Version) -> Conversion:
+    """What the other version does not have is left out, and defaults are filled in when read.
+
+    This is the conversion strategy ``None``. Source: apiextensions-apiserver, pkg/apiserver/
+    conversion/nop_converter.go, and the pruning and defaulting that follow it.
+    """
+    schema = version.schema.open_api_v3_schema if version.schema else {}
+
+    def to_stored(found: CustomResource) -> CustomResource:
+        content = structure.pruned(found.content, stored.schema or {}, "", [])
+        return replace(found, api_version=stored.api_version).with_content(content)
+
+    def from_stored(found: CustomResource) -> CustomResource:
+        content = structure.defaulted(structure.pruned(found.content, schema, "", []), schema)
+        return replace(found, api_version=f"{group}/{version.name}").with_content(content)
+
+    return Conversion(stored, to_stored, from_stored)
 
 
 def facts(definition: CustomResourceDefinition | None) -> object:
@@ -37,8 +62,12 @@ def facts(definition: CustomResourceDefinition | None) -> object:
     return definition.spec, definition.status.accepted_names
 
 
-def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[CustomResource]:
-    """One version, as a kind.
+def kind_of(
+    definition: CustomResourceDefinition,
+    version: Version,
+    stored: Kind[CustomResource] | None = None,
+) -> Kind[CustomResource]:
+    """One version, as a kind; with the version that its objects are kept in, if it is another.
 
     Raises:
         ValueError: Its schema, or a path in it, cannot be understood.
@@ -77,7 +106,18 @@ def kind_of(definition: CustomResourceDefinition, version: Version) -> Kind[Cust
             _steps(parts.scale.label_selector_path),
         ),
         schema=schema,
+        conversion=None if stored is None else _conversion(stored, spec.group, version),
+        is_served=version.served,
+        deprecation=_deprecation(definition, version),
     )
+
+
+def _deprecation(definition: CustomResourceDefinition, version: Version) -> str:
+    if not version.deprecated:
+        return ""
+    spec = definition.spec
+    said = f"{spec.group}/{version.name} {spec.names.kind} is deprecated"
+    return version.deprecation_warning or said
 
 
 def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
@@ -93,6 +133,25 @@ def mistakes(definition: CustomResourceDefinition) -> Iterator[FieldError]:
         except ValueError as error:
             said = str(error).partition("\n")[0]
             yield FieldError("FieldValueInvalid", at, f"Invalid value: {said}")
+        else:
+            schema = version.schema.open_api_v3_schema if version.schema else {}
+            yield from _wrong_defaults(schema, f"{at}.schema.openAPIV3Schema")
+
+
+def _wrong_defaults(schema: structure.Schema, path: str) -> Iterator[FieldError]:
+    """Defaults that their own schemas refuse: no object could be made that leaves them to it."""
+    if "default" in schema:
+        default, unknown = schema["default"], list[str]()
+        structure.pruned(default, schema, "", unknown)
+        why = [f"unknown field {name}" for name in unknown]
+        why += [error.message for error in check.compile_(schema)(default)]
+        if why:
+            yield validation.invalid(f"{path}.default", default, "; ".join(why))
+    for name, inner in schema.get("properties", {}).items():
+        yield from _wrong_defaults(inner, f"{path}.properties[{name}]")
+    for name in ("items", "additionalProperties"):
+        if isinstance(schema.get(name), dict):
+            yield from _wrong_defaults(schema[name], f"{path}.{name}")
 
 
 def _wrong_columns(version: Version, path: str) -> Iterator[FieldError]:

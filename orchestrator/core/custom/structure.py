@@ -75,8 +75,8 @@ def _kept(value: Any, path: str, depth: int) -> Any:
 def defaulted(value: Any, schema: Schema) -> Any:
     """The value with every default that its schema has for what is absent.
 
-    A null where none may be counts as absent when there is a default. A default below an object
-    that is absent itself does not count, as in Kubernetes.
+    A null where none may be counts as absent, and is left out when there is no default. A default
+    below an object that is absent itself does not count, as in Kubernetes.
     """
     if isinstance(value, list):
         items = schema.get("items", NOTHING)
@@ -85,19 +85,12 @@ def defaulted(value: Any, schema: Schema) -> Any:
         return value
     properties, more = schema.get("properties", NOTHING), schema.get("additionalProperties")
     found = dict(value)
-    for name, inner in properties.items():
-        if "default" in inner and _is_absent(found, name, inner):
+    below = dict.fromkeys(value, more) if isinstance(more, Mapping) else {}
+    for name, inner in {**below, **properties}.items():
+        if name in found and found[name] is None and not inner.get("nullable"):
+            del found[name]
+        if name not in found and "default" in inner:
             found[name] = copy.deepcopy(inner["default"])
         if name in found:
             found[name] = defaulted(found[name], inner)
-    if isinstance(more, Mapping):
-        for name, item in value.items():
-            if name in properties:
-                continue
-            is_absent = item is None and "default" in more and not more.get("nullable")
-            found[name] = defaulted(copy.deepcopy(more["default"]) if is_absent else item, more)
     return found
-
-
-def _is_absent(found: Mapping[str, Any], name: str, schema: Schema) -> bool:
-    return name not in found or (found[name] is None and not schema.get("nullable"))

@@ -197,6 +197,19 @@ async def test_a_websocket_of_no_known_protocol_is_refused(part):
         assert raised.value.status == 400
 
 
+async def test_a_websocket_without_a_protocol_is_served_and_told_failures_as_text():
+    async with serving() as (api, _):
+        async with api.http.ws_connect(f"{api.url}{POD}/portforward?ports=80") as socket:
+            assert socket.protocol is None
+            assert [await socket.receive_bytes() for _ in range(2)] == [b"\0P\0", b"\1P\0"]
+            await socket.send_bytes(b"\0bye")
+            assert await until_closed(socket) == {0: b"bye"}
+        url = f"{api.url}{POD}/exec?command=fail&stdout=true&stderr=true"
+        async with api.http.ws_connect(url) as socket:
+            found = await until_closed(socket)
+        assert found == {1: b"out", 2: b"err", 3: b"command terminated with exit code 7"}
+
+
 def test_a_program_that_ended_well_and_a_container_without_exit_code_are_successes():
     assert status(StreamOutcome(exit_code=0)) == SUCCESS
     assert status(StreamOutcome()) == SUCCESS

@@ -305,7 +305,6 @@ async def test_an_invalid_object_is_answered_with_every_wrong_field():
     [
         (PODS, {"kind": "Deployment"}, "cannot be handled as a Pod"),
         (PODS, {"apiVersion": "v2"}, "cannot be handled as a Pod"),
-        (PODS, {"kind": ""}, "'Kind' is missing"),
         (PODS, {"metadata": {"name": "p", "namespace": "other"}}, "does not match the namespace"),
         (PODS, {"metadata": []}, "metadata is not an object"),
     ],
@@ -315,6 +314,25 @@ async def test_a_body_that_is_not_what_its_url_says_is_a_bad_request(path, chang
         status, found = await api.ask("POST", path, pod() | change)
         assert (status, found["reason"]) == (400, "BadRequest")
         assert said in found["message"]
+
+
+async def test_a_body_may_leave_out_what_its_url_says():
+    async with running() as api:
+        body = {"metadata": {"name": "p"}, "spec": pod()["spec"]}
+        status, found = await api.ask("POST", PODS, body)
+        assert (status, found["kind"], found["apiVersion"]) == (201, "Pod", "v1")
+        assert found["metadata"]["namespace"] == "default"
+        status, _ = await api.ask("PUT", f"{PODS}/p", body)
+        assert status == 200
+
+
+async def test_a_status_is_there_from_the_beginning():
+    async with running() as api:
+        _, made = await api.ask("POST", DEPLOYMENTS, deployment())
+        assert made["status"] == {}
+        assert (await api.ask("GET", f"{DEPLOYMENTS}/web"))[1]["status"] == {}
+        _, listed = await api.ask("GET", DEPLOYMENTS)
+        assert listed["items"][0]["status"] == {}
 
 
 async def test_an_update_under_another_name_is_a_bad_request():

@@ -200,8 +200,33 @@ async def test_initial_events_end_with_a_bookmark():
             assert await events.some(1) == [("ADDED", "a")]
             end = await events.next()
             assert end["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
-        status, _ = await api.ask("GET", f"{PATH}?watch=true&sendInitialEvents=true")
-        assert status == 422
+
+
+async def test_a_watch_begins_now_when_it_wants_no_initial_events():
+    async with running() as api:
+        await create(api, "a")
+        query = "sendInitialEvents=false&resourceVersionMatch=NotOlderThan"
+        async with watching(api, query) as events:
+            await create(api, "b")
+            assert await events.some(1) == [("ADDED", "b")]
+        async with watching(api, "resourceVersion=0") as events:
+            assert await events.some(2) == [("ADDED", "a"), ("ADDED", "b")]
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("sendInitialEvents=true", 422),
+        ("sendInitialEvents=false", 422),
+        ("resourceVersionMatch=NotOlderThan", 422),
+        ("sendInitialEvents=true&resourceVersionMatch=Exact&resourceVersion=1", 422),
+        (f"sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion={10**9}", 504),
+    ],
+)
+async def test_a_watch_whose_beginning_is_not_clear_is_refused(query, status):
+    async with running() as api:
+        found, said = await api.ask("GET", f"{PATH}?watch=true&{query}")
+        assert (found, said["kind"]) == (status, "Status")
 
 
 @pytest.mark.parametrize("version", ["1", "999999999999"])
