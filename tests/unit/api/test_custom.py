@@ -2,8 +2,6 @@
 
 from contextlib import asynccontextmanager
 
-from msgspec.structs import replace
-
 from orchestrator.core.custom import definitions
 from orchestrator.core.decisions import UpdateStatus
 from orchestrator.runtime.writer import Op
@@ -135,18 +133,6 @@ async def test_an_object_is_changed_in_any_version():
 def made_at(found: dict) -> dict:
     """The metadata of an update that insists on a version."""
     return {"metadata": {"name": "b", "resourceVersion": found["metadata"]["resourceVersion"]}}
-
-
-async def test_a_write_of_any_version_is_one_of_the_version_that_objects_are_kept_in():
-    async with declaring(version("v1", storage=True), version("v1beta1")) as api:
-        await api.ask("POST", at("v1"), boat("v1", size=1))
-        beta = api.world.kinds.find("example.com/v1beta1", "Boat")
-        seen = api.world.get(beta, "default", "b")
-        op = api.verbs.update_op(beta, replace(seen, spec={"size": 2}))
-        assert op.kind is api.world.kinds.named(NAME)
-        assert (op.object.api_version, op.object.spec) == ("example.com/v1", {"size": 2})
-        await api.writer.write(op)
-        assert (await api.ask("GET", at("v1beta1", "b")))[1]["spec"] == {"size": 2}
 
 
 async def test_a_watch_shows_objects_in_the_version_it_asks_for():
