@@ -18,6 +18,7 @@ import aiohttp
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
+from node_agent.core.usage import Sample
 from node_agent.engine import (
     AttachOptions,
     EngineEvent,
@@ -27,6 +28,7 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    cgroups,
     pause,
 )
 from node_agent.engine.console import DockerConsole
@@ -37,6 +39,7 @@ from node_agent.engine.inspection import (
     created_config,
     parse_inspection,
     parse_state,
+    parse_stats,
     sandbox_config,
 )
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
@@ -193,6 +196,17 @@ class Docker:
                 await self._docker.containers.container(id).delete(force=True, v=True)
         except (NotFound, AlreadyExists):  # gone, or being removed already
             return
+
+    async def usage(self, id: str) -> Sample:
+        """See `Engine`."""
+        seen = await asyncio.to_thread(cgroups.sample, id)
+        if seen is not None:
+            return seen
+        how = {"stream": 0, "one-shot": 1}
+        told = parse_stats(await self._ask("GET", f"containers/{id}/stats", params=how))
+        if told is None:
+            raise BadRequest(f"container {id} does not run")
+        return told
 
     async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
         """See `Engine`."""

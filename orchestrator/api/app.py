@@ -23,9 +23,11 @@ from orchestrator.api import (
 )
 from orchestrator.api.call import Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
+from orchestrator.api.metrics import Metrics
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.usage import Usages
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto.errors import TooLarge, Unavailable
@@ -87,6 +89,9 @@ _LONG = frozenset({"log", "exec", "attach", "portforward"})
 
 _READS = ("GET", "HEAD")
 
+_COLLECTION_VERBS = {"POST": "create", "DELETE": "deletecollection"}
+_OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
 
 class Api:
     """The application behind one port.
@@ -95,6 +100,7 @@ class Api:
         world: What is read.
         verbs: What writes.
         streams: How to reach containers and their logs.
+        usages: What nodes and pods use.
         clock: Wall clock, epoch milliseconds.
 
     Attributes:
@@ -102,9 +108,15 @@ class Api:
     """
 
     def __init__(
-        self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
+        self,
+        world: World,
+        verbs: Verbs,
+        streams: Streams,
+        usages: Usages,
+        clock: Callable[[], int],
     ) -> None:
-        self._services = Services(world, verbs, streams, clock, Pages(run=clock()))
+        metrics = Metrics(world, usages, clock)
+        self._services = Services(world, verbs, streams, metrics, clock, Pages(run=clock()))
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
 
@@ -182,6 +194,8 @@ class Api:
             handlers = _OBJECT
         else:
             handlers = _COLLECTION
+        if not target.subresource and _verb(call) not in target.kind.verbs:
+            raise method_not_allowed()
         handler = handlers.get(request.method)
         if handler is resources.list_ and call.query.is_watch:
             return await watch.watch(call)
@@ -201,7 +215,7 @@ class Api:
                 raise method_not_allowed()
             answered = reviews.answer(review, await bodies.read(request))
             return await answer(request, answered, status=201)
-        kinds = self._services.world.kinds.all
+        kinds = self._services.world.kinds.served
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)
         if request.method not in _READS:
             raise method_not_allowed()
@@ -209,7 +223,7 @@ class Api:
 
     async def _about_server(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         known = discovery.answer(
-            parts_, request.headers.get("Accept", ""), self._services.world.kinds.all
+            parts_, request.headers.get("Accept", ""), self._services.world.kinds.served
         )
         if known is not None:
             body, content_type = known
@@ -233,6 +247,14 @@ class Api:
 
 async def _remember(request: web.Request, response: web.StreamResponse) -> None:
     request[_BEGUN] = response
+
+
+def _verb(call: Call) -> str:
+    """What is asked of a collection or an object; empty for nothing that we know."""
+    method, is_one = call.request.method, bool(call.target.name)
+    if method == "GET" and not is_one:
+        return "watch" if call.query.is_watch else "list"
+    return (_OBJECT_VERBS if is_one else _COLLECTION_VERBS).get(method, "")
 
 
 def _is_long(request: web.Request, target: Target) -> bool:

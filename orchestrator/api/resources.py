@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from orchestrator.api import bodies, patch, tables
 from orchestrator.api.applying import Applying
@@ -37,7 +36,8 @@ async def get(call: Call) -> web.Response:
 def find_or_none(call: Call) -> Entry | None:
     """The object that the request is about; None when there is none."""
     target = call.target
-    return call.services.world.entry(target.kind, target.namespace or "", target.name)
+    source = call.services.source(target.kind)
+    return source.entry(target.kind, target.namespace or "", target.name)
 
 
 def find(call: Call) -> Entry:
@@ -116,14 +116,15 @@ def _page(call: Call) -> Page:
 
 def selected(call: Call) -> list[Entry]:
     """The collection's objects that the selectors let through, ordered."""
-    target, selector, world = call.target, call.selector, call.services.world
+    target, selector = call.target, call.selector
+    source = call.services.source(target.kind)
     namespace = target.namespace if target.kind.is_namespaced else ""
     entries: Iterable[Entry]
     if selector.name and namespace is not None:  # as whoever waits for one object asks
-        entry = world.entry(target.kind, namespace, selector.name)
+        entry = source.entry(target.kind, namespace, selector.name)
         entries = () if entry is None else (entry,)
     else:
-        entries = world.entries(target.kind, namespace or None)
+        entries = source.entries(target.kind, namespace or None)
     if selector.is_empty:
         return list(entries)
     return [entry for entry in entries if selector.matches(entry.object)]
@@ -228,9 +229,7 @@ async def _answer_written(
     call: Call, written: Resource, warnings: Sequence[str], status: int = 200
 ) -> web.Response:
     version = int(written.metadata.resource_version or 0)
-    entry = Entry(call.target.kind, written, version)
-    if not version:  # a dry run's new object has none
-        entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
+    entry = Entry(call.target.kind, written, version)  # a dry run's new object has none
     return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
 
 

@@ -13,7 +13,12 @@ from proto.kinds.kind import Kind
 
 
 class Registry:
-    """See the module. Only the world changes it."""
+    """See the module. Only the world changes it.
+
+    Attributes:
+        all: The kinds whose objects are stored.
+        served: Those, and after them the ones that are measured.
+    """
 
     def __init__(self) -> None:
         self._custom: dict[str, tuple[Kind[Any], ...]] = {}
@@ -24,7 +29,8 @@ class Registry:
             *kinds.ALL,
             *(kind for name in sorted(self._custom) for kind in self._custom[name]),
         )
-        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.all}
+        self.served: tuple[Kind[Any], ...] = (*self.all, *kinds.MEASURED)
+        self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.served}
         self._by_prefix = {keys.prefix(kind): kind for kind in self.all}
         self._by_resource = {kind.resource: kind for kind in self.all}
 

@@ -21,6 +21,7 @@ from proto.kinds.ingress import INGRESSES
 from proto.kinds.job import CRON_JOBS, JOBS
 from proto.kinds.kind import Kind
 from proto.kinds.lease import LEASES
+from proto.kinds.metrics import NODE_METRICS, POD_METRICS
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
 from proto.kinds.pod import PODS
@@ -54,6 +55,9 @@ ALL: tuple[Kind[Any], ...] = (
     DEFINITIONS,
 )
 """Core group first: where two groups share a name, clients take the first."""
+
+MEASURED: tuple[Kind[Any], ...] = (NODE_METRICS, POD_METRICS)
+"""Served, and never stored: answered from what agents tell. They share names with stored kinds."""
 
 
 def find(api_version: str, name: str) -> Kind[Any] | None:
