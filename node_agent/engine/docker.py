@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -63,18 +64,22 @@ _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
 class Docker:
     """The engine behind one socket, for one node of one cluster."""
 
-    def __init__(self, url: str, node: str, cluster: str = "") -> None:
+    def __init__(
+        self, url: str, node: str, cluster: str = "", *, cgroup_root: Path = cgroups.ROOT
+    ) -> None:
         """Connects when first used.
 
         Args:
             url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
             node: Whose objects to see and make.
             cluster: Of the node; nodes of other clusters may have its name.
+            cgroup_root: Where the kernel's counts would be, if they can be seen from here.
         """
         self._docker = aiodocker.Docker(url=url)
         self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
+        self._cgroup_root = cgroup_root
         self._has_holder_image = False
 
     async def close(self) -> None:
@@ -199,7 +204,7 @@ class Docker:
 
     async def usage(self, id: str) -> Sample:
         """See `Engine`."""
-        seen = await asyncio.to_thread(cgroups.sample, id)
+        seen = await asyncio.to_thread(cgroups.sample, id, self._cgroup_root)
         if seen is not None:
             return seen
         how = {"stream": 0, "one-shot": 1}
