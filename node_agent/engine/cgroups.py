@@ -1,4 +1,4 @@
-"""What a container uses, as the kernel counts it: Docker's own source, a hundredth of its cost.
+"""What a container uses, as the kernel counts it: Docker's own source, without its detours.
 
 A container's files are found by its id, where Docker puts them unless it was told otherwise. An
 agent that cannot see them (it runs in a container, or the engine elsewhere) asks Docker.

@@ -64,29 +64,29 @@ class Metrics:
 
 def of_node(node: Node, usage: Usage, now_ms: int) -> NodeMetrics:
     """What a node uses, as it is shown at a time in epoch milliseconds."""
-    return NodeMetrics(
-        api_version=NODE_METRICS.api_version,
-        kind=NODE_METRICS.name,
-        metadata=_metadata(node.metadata, now_ms),
-        timestamp=format_time(usage.at_ms),
-        window=_window(usage.window_ms),
-        usage=_quantities(usage),
-    )
+    common = _common(NODE_METRICS, node.metadata, usage, now_ms)
+    return NodeMetrics(**common, usage=_quantities(usage))
 
 
 def of_pod(pod: Pod, usages: Mapping[str, Usage], now_ms: int) -> PodMetrics:
     """The same of a pod, from what its containers use: one at least."""
     oldest = min(usages.values(), key=lambda usage: usage.at_ms)
     return PodMetrics(
-        api_version=POD_METRICS.api_version,
-        kind=POD_METRICS.name,
-        metadata=_metadata(pod.metadata, now_ms),
-        timestamp=format_time(oldest.at_ms),
-        window=_window(oldest.window_ms),
+        **_common(POD_METRICS, pod.metadata, oldest, now_ms),
         containers=tuple(
             ContainerMetrics(name=name, usage=_quantities(usages[name])) for name in sorted(usages)
         ),
     )
+
+
+def _common(kind: Kind[Any], of: ObjectMeta, usage: Usage, now_ms: int) -> dict[str, Any]:
+    return {
+        "api_version": kind.api_version,
+        "kind": kind.name,
+        "metadata": _metadata(of, now_ms),
+        "timestamp": format_time(usage.at_ms),
+        "window": _window(usage.window_ms),
+    }
 
 
 def _metadata(of: ObjectMeta, now_ms: int) -> ObjectMeta:
