@@ -1,12 +1,16 @@
-"""What the agent needs of its host besides the engine: a place to remember, a way to knock.
+"""What the agent needs of its host besides the engine: to remember, to knock, to look at itself.
 
-Each is a Protocol with a real and a fake implementation, so that a simulation can run the agent.
+The first two are Protocols with a real and a fake implementation, so that a simulation can run the
+agent; looking is reading files, in whatever folder.
 """
 
 import asyncio
 import os
+import time
 from pathlib import Path
 from typing import Protocol
+
+from node_agent.core.usage import Sample
 
 PROBE_TIMEOUT_S = 0.25
 """A host on the same network answers a connection attempt, yes or no, in a millisecond."""
@@ -104,3 +108,31 @@ class TcpProber:
             return False
         writer.close()
         return True
+
+
+class Machine:
+    """What the whole machine uses, as its kernel counts; an agent in a container sees it, too.
+
+    Source: the kernel's filesystems/proc. The CPU's time is what it did not idle or wait for a disk
+    or another guest of its host; memory is what a new program could not be given.
+    """
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+
+    async def usage(self) -> Sample | None:
+        """One look; None where the kernel does not tell."""
+        return await asyncio.to_thread(self._usage)
+
+    def _usage(self) -> Sample | None:
+        try:
+            times = (self._proc / "stat").read_text().partition("\n")[0].split()
+            user, nice, system, _idle, _wait, irq, softirq = map(int, times[1:8])
+            memory = (self._proc / "meminfo").read_text()
+            kib = {line.split(":")[0]: line.split()[1] for line in memory.splitlines()}
+            in_use_kib = int(kib["MemTotal"]) - int(kib["MemAvailable"])
+        except (OSError, ValueError, KeyError):
+            return None
+        ticks = user + nice + system + irq + softirq
+        ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+        return Sample(time.time_ns(), ticks * ns_per_tick, in_use_kib * 1024)

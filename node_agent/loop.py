@@ -23,7 +23,8 @@ from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import Host, plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
-from node_agent.host import Disk, Prober
+from node_agent.host import Disk, Machine, Prober
+from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.settings import Settings
 from node_agent.streams import StreamServer
@@ -90,6 +91,7 @@ class Agent:
         prober: Prober,
         clock: Callable[[], int],
         rng: random.Random,
+        machine: Machine | None = None,
     ) -> None:
         """Does nothing before `run`.
 
@@ -101,6 +103,7 @@ class Agent:
             prober: Knocks at other hosts.
             clock: Epoch milliseconds.
             rng: Spreads what many agents would do at once.
+            machine: The engine's host, for what it uses; None when that is not ours to see.
         """
         self._settings = settings
         self._node = settings.node_name
@@ -113,7 +116,7 @@ class Agent:
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
-        self._observer = Observer(engine, self._bell.set, resync_s=settings.resync_s)
+        self._observer = Observer(engine, self._look_again, resync_s=settings.resync_s)
         self._executor = Executor(
             engine,
             self._observer,
@@ -123,6 +126,14 @@ class Agent:
             concurrency=settings.engine_concurrency,
         )
         self._stream_server = StreamServer(bus, engine, self._node, self)
+        self._meter = Meter(
+            engine,
+            machine,
+            self._observer,
+            bus,
+            node=self._node,
+            period_s=settings.usage_period_s,
+        )
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `Kept`
@@ -145,6 +156,7 @@ class Agent:
             tasks.create_task(self._answer_report_requests())
             tasks.create_task(self._answer_probes())
             tasks.create_task(self._stream_server.run())
+            tasks.create_task(self._meter.run(self._incarnation))
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
@@ -219,6 +231,11 @@ class Agent:
         log.debug("assignment.accepted", generation=assignment.generation)
 
     # ------------------------------------------------------ observe, plan, act
+
+    def _look_again(self) -> None:
+        """The engine shows something else than before."""
+        self._bell.set()
+        self._meter.ring()
 
     async def _reconcile(self, tasks: asyncio.TaskGroup) -> None:
         while True:

@@ -59,7 +59,7 @@ def _first_route_ip() -> str:
 async def _run(settings: Settings) -> None:
     # Here, so that --help does not pay for them.
     from node_agent.engine.docker import Docker  # noqa: PLC0415
-    from node_agent.host import FileDisk, TcpProber  # noqa: PLC0415
+    from node_agent.host import FileDisk, Machine, TcpProber  # noqa: PLC0415
     from node_agent.loop import Agent  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
 
@@ -73,6 +73,7 @@ async def _run(settings: Settings) -> None:
         TcpProber(),
         lambda: time.time_ns() // 1_000_000,
         random.Random(),  # noqa: S311 - spreads heartbeats
+        machine=Machine() if settings.docker.startswith("unix:") else None,
     )
     bus.on_connect = agent.report_soon
     stop = asyncio.Event()

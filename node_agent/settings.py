@@ -44,6 +44,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=0), _doc("milliseconds that changes are gathered for a report")
     ] = 15
     resync_s: Annotated[float, Meta(gt=0), _doc("seconds between full looks at Docker")] = 15.0
+    usage_period_s: Annotated[
+        float, Meta(ge=0), _doc("seconds between looks at what each container uses; 0: no looks")
+    ] = 15.0
     sandbox_pool: Annotated[int, Meta(ge=0), _doc("pod sandboxes kept ready")] = 10
     engine_concurrency: Annotated[int, Meta(ge=1), _doc("Docker operations at once")] = 6
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110

@@ -6,7 +6,8 @@ and asks for the whole state again when a heartbeat shows that it missed one:
 * `Assignment` is fenced by ``(epoch, generation)``: the epoch is a leader's term, the generation
   the version of the world it was computed from. An agent refuses anything older.
 * `NodeReport` is fenced by ``(incarnation, version)``: the incarnation is one run of the agent (its
-  start in epoch milliseconds), the version counts its reports.
+  start in epoch milliseconds), the version counts its reports. `NodeUsage` likewise, with a count
+  of its own; nobody asks for a lost one, since the next comes within a period.
 
 Unknown fields are ignored, so that a newer peer can talk to an older one.
 """
@@ -141,6 +142,39 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     message: str
     at_ms: Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
     field_path: str = ""
+
+
+class Usage(Message, frozen=True, kw_only=True):
+    """What something used of its machine.
+
+    Attributes:
+        at_ms: When it was measured, epoch milliseconds of the node's clock.
+        window_ms: How long the CPU was watched until then.
+        cpu_nano: Billionths of a core, on average over that time.
+        memory_bytes: What could not be had back at once: page cache that nobody uses is left out.
+    """
+
+    at_ms: Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
+    window_ms: Annotated[int, Meta(gt=0)]
+    cpu_nano: Annotated[int, Meta(ge=0)]
+    memory_bytes: Annotated[int, Meta(ge=0)]
+
+
+class NodeUsage(Message, frozen=True, kw_only=True):
+    """What a node uses, and the containers that run on it.
+
+    Attributes:
+        period_ms: The next one comes within so long, while the agent lives.
+        total: The whole machine; None while it is not known.
+        pods: By pod uid, then by container; who was not watched for long enough yet is missing.
+    """
+
+    node: str
+    incarnation: int
+    version: int
+    period_ms: Annotated[int, Meta(gt=0)]
+    total: Usage | None = None
+    pods: Mapping[str, Mapping[str, Usage]] = {}
 
 
 class ProbeRequest(Message, frozen=True, kw_only=True):

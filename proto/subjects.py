@@ -46,6 +46,11 @@ def report(node: str) -> str:
     return f"{PREFIX}.node.{_token(node)}.report"
 
 
+def usage(node: str) -> str:
+    """Agent to control plane: `messages.NodeUsage`."""
+    return f"{PREFIX}.node.{_token(node)}.usage"
+
+
 def node_event(node: str) -> str:
     """Agent to control plane: `messages.NodeEvent`."""
     return f"{PREFIX}.node.{_token(node)}.event"

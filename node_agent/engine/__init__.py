@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox, State
+from node_agent.core.usage import Sample
 from proto.errors import Retryable
 
 
@@ -262,6 +263,15 @@ class Engine(Protocol):
 
     async def remove(self, id: str) -> None:
         """Kill and remove it; nothing when it is gone already."""
+        ...
+
+    async def usage(self, id: str) -> Sample:
+        """What a container used until now. May take a second: older Dockers look only so often.
+
+        Raises:
+            NotFound: There is no such thing.
+            BadRequest: It does not run.
+        """
         ...
 
     async def logs(self, id: str, options: LogOptions) -> LogStream:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ import aiohttp
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
+from node_agent.core.usage import Sample
 from node_agent.engine import (
     AttachOptions,
     EngineEvent,
@@ -27,6 +29,7 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    cgroups,
     pause,
 )
 from node_agent.engine.console import DockerConsole
@@ -37,6 +40,7 @@ from node_agent.engine.inspection import (
     created_config,
     parse_inspection,
     parse_state,
+    parse_stats,
     sandbox_config,
 )
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
@@ -60,18 +64,22 @@ _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
 class Docker:
     """The engine behind one socket, for one node of one cluster."""
 
-    def __init__(self, url: str, node: str, cluster: str = "") -> None:
+    def __init__(
+        self, url: str, node: str, cluster: str = "", *, cgroup_root: Path = cgroups.ROOT
+    ) -> None:
         """Connects when first used.
 
         Args:
             url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
             node: Whose objects to see and make.
             cluster: Of the node; nodes of other clusters may have its name.
+            cgroup_root: Where the kernel's counts would be, if they can be seen from here.
         """
         self._docker = aiodocker.Docker(url=url)
         self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
+        self._cgroup_root = cgroup_root
         self._has_holder_image = False
 
     async def close(self) -> None:
@@ -193,6 +201,17 @@ class Docker:
                 await self._docker.containers.container(id).delete(force=True, v=True)
         except (NotFound, AlreadyExists):  # gone, or being removed already
             return
+
+    async def usage(self, id: str) -> Sample:
+        """See `Engine`."""
+        seen = await asyncio.to_thread(cgroups.sample, id, self._cgroup_root)
+        if seen is not None:
+            return seen
+        how = {"stream": 0, "one-shot": 1}
+        told = parse_stats(await self._ask("GET", f"containers/{id}/stats", params=how))
+        if told is None:
+            raise BadRequest(f"container {id} does not run")
+        return told
 
     async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
         """See `Engine`."""

@@ -17,6 +17,7 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State, image_names
+from node_agent.core.usage import Sample
 from node_agent.engine import (
     AttachOptions,
     EngineEvent,
@@ -79,6 +80,8 @@ class FakeEngine:
         self.is_registry_reachable = True
         self.ignores_signals: Callable[[Container], bool] = lambda _: False
         """Which containers take no notice of being asked to end."""
+        self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
+        """What a container uses all the time: thousandths of a core, and bytes."""
         self.fails: Callable[[str, str], str] = lambda _verb, _name: ""
         """Verb and object's name to an error's text; empty: it succeeds."""
         self._clock = clock
@@ -273,6 +276,16 @@ class FakeEngine:
                 self._tell(id, "die")
             self._tell(id, "destroy")
 
+    async def usage(self, id: str) -> Sample:
+        """See `Engine`."""
+        await self._delay("look", self._name(id))
+        found = self._get_running(id)
+        if isinstance(found, Sandbox):
+            return Sample(self._clock() * 1_000_000, 0, 0)
+        milli, memory_bytes = self.burns(found)
+        ran_ms = max(0, self._clock() - found.started_at_ms)
+        return Sample(self._clock() * 1_000_000, milli * ran_ms * 1_000, memory_bytes)
+
     async def logs(self, id: str, options: LogOptions) -> "FakeLogs":
         """See `Engine`."""
         await self._delay("look", id)
@@ -295,9 +308,11 @@ class FakeEngine:
         command = self._commands.get(id, ())
         return FakeConsole(command, has_stdin=options.has_stdin, is_executed=False)
 
-    def _get_running(self, id: str) -> None:
-        if self._get(id).state is not State.RUNNING:
+    def _get_running(self, id: str) -> Sandbox | Container:
+        found = self._get(id)
+        if found.state is not State.RUNNING:
             raise BadRequest(f"container {id} is not running")
+        return found
 
     async def events(self) -> "FakeEvents":
         """See `Engine`."""

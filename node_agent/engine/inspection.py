@@ -7,6 +7,7 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
+from node_agent.core.usage import Sample
 from proto.meta import parse_time_ms
 
 CPU_SHARES_PER_CORE = 1024
@@ -23,13 +24,16 @@ def parse_state(text: str) -> State:
     return State.CREATED if text == "created" else State.EXITED
 
 
-def _time_ms(text: str) -> int:
+def _time_ns(text: str) -> int:
     """Docker's times have nanoseconds, which Python does not read; year 1 means never."""
     if not text or text.startswith("0001-"):
         return 0
     seconds, _, rest = text.rstrip("Z").partition(".")
-    millis = int((rest[:3] or "0").ljust(3, "0"))
-    return parse_time_ms(f"{seconds}+00:00") + millis
+    return parse_time_ms(f"{seconds}+00:00") * 1_000_000 + int(rest[:9].ljust(9, "0"))
+
+
+def _time_ms(text: str) -> int:
+    return _time_ns(text) // 1_000_000
 
 
 def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container | None:
@@ -73,6 +77,20 @@ def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container
         )
     except (KeyError, ValueError):
         return None  # somebody else used our label, in their own way: leave it alone
+
+
+def parse_stats(found: Mapping[str, Any]) -> Sample | None:
+    """What ``GET /containers/{id}/stats`` says; None of a container that does not run."""
+    memory = found.get("memory_stats") or {}
+    if "usage" not in memory:
+        return None
+    detail = memory.get("stats") or {}
+    cache = detail.get("total_inactive_file", detail.get("inactive_file", 0))  # cgroup v1, v2
+    return Sample(
+        at_ns=_time_ns(found["read"]),
+        cpu_ns=found["cpu_stats"]["cpu_usage"]["total_usage"],
+        memory_bytes=max(0, memory["usage"] - cache),
+    )
 
 
 def _ip(settings: Mapping[str, Any]) -> str:

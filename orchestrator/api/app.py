@@ -28,12 +28,14 @@ from orchestrator.api import (
 from orchestrator.api.auditing import Record
 from orchestrator.api.call import NAME, Call, Services, answer, parse_query, warning
 from orchestrator.api.errors import Failure, method_not_allowed, not_here
+from orchestrator.api.metrics import Metrics
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.tokens import Tokens
+from orchestrator.runtime.usage import Usages
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto.errors import TooLarge, Unavailable
@@ -88,6 +90,9 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
     "portforward": {"GET": forward.forward, "POST": forward.forward},
 }
 
+_COLLECTION_VERBS = {"POST": "create", "DELETE": "deletecollection"}
+_OBJECT_VERBS = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+
 
 class Api:
     """The application behind one port.
@@ -97,6 +102,7 @@ class Api:
         verbs: What writes.
         tokens: What is believed of who asks.
         streams: How to reach containers and their logs.
+        usages: What nodes and pods use.
         clock: Wall clock, epoch milliseconds.
         audit: Where it is written down who asks for what.
 
@@ -110,12 +116,19 @@ class Api:
         verbs: Verbs,
         tokens: Tokens,
         streams: Streams,
+        usages: Usages,
         clock: Callable[[], int],
         audit: AuditLog | None = None,
     ) -> None:
-        evictions_ = Evictions(world, verbs, clock)
         self._services = Services(
-            world, verbs, evictions_, tokens, streams, clock, Pages(run=clock())
+            world=world,
+            verbs=verbs,
+            evictions=Evictions(world, verbs, clock),
+            tokens=tokens,
+            streams=streams,
+            metrics=Metrics(world, usages, clock),
+            clock=clock,
+            pages=Pages(run=clock()),
         )
         self._audit = audit
         self._in_flight = limits.InFlight()
@@ -228,6 +241,8 @@ class Api:
             handlers = _OBJECT
         else:
             handlers = _COLLECTION
+        if not target.subresource and _verb(call) not in target.kind.verbs:
+            raise method_not_allowed()
         handler = handlers.get(request.method)
         if handler is resources.list_ and call.query.is_watch:
             return await watch.watch(call)
@@ -276,6 +291,14 @@ class Api:
                 return web.Response(text="ok")
             case _:
                 raise not_here()
+
+
+def _verb(call: Call) -> str:
+    """What is asked of a collection or an object; empty for nothing that we know."""
+    method, is_one = call.request.method, bool(call.target.name)
+    if method == "GET" and not is_one:
+        return "watch" if call.query.is_watch else "list"
+    return (_OBJECT_VERBS if is_one else _COLLECTION_VERBS).get(method, "")
 
 
 def _is_long(request: web.Request, target: Target) -> bool:

@@ -11,6 +11,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from orchestrator.api import negotiation, selectors
+from orchestrator.api.metrics import Metrics
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
 from orchestrator.api.selectors import Selector
@@ -23,7 +24,8 @@ from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto import codec
 from proto.errors import BadRequest, Invalid
-from proto.kinds import validation
+from proto.kinds import MEASURED, validation
+from proto.kinds.kind import Kind
 
 GZIP_FROM_BYTES = 128 * 1024
 """Below it, compressing costs more than the bytes. Source: apiserver, defaultGzipThresholdBytes."""
@@ -124,6 +126,7 @@ class Services:
     """What answering needs.
 
     Attributes:
+        metrics: Where the measured kinds are.
         clock: Wall clock, epoch milliseconds.
         watches: How to end each watch that is open, for a clean shutdown.
     """
@@ -133,9 +136,14 @@ class Services:
     evictions: Evictions
     tokens: Tokens
     streams: Streams
+    metrics: Metrics
     clock: Callable[[], int]
     pages: Pages
     watches: set[Callable[[], None]] = field(default_factory=set)
+
+    def source(self, kind: Kind[Any]) -> World | Metrics:
+        """Where objects of that kind are looked up."""
+        return self.metrics if kind in MEASURED else self.world
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from orchestrator.api import negotiation, reviews, routes
 from proto.kinds.definition import priority
-from proto.kinds.kind import STANDARD_VERBS, Kind
+from proto.kinds.kind import Kind
 
 VERSION = {
     "major": "1",
@@ -36,7 +36,7 @@ _RESPONSE_KINDS = {
 
 
 Kinds = tuple[Kind[Any], ...]
-"""All kinds: `Registry.all`."""
+"""All kinds: `Registry.served`."""
 
 
 class _Part(Struct, frozen=True):
@@ -68,23 +68,7 @@ Groups = dict[str, dict[str, list[_Resource]]]
 
 
 def _resources(kinds: Kinds) -> Iterator[_Resource]:
-    for kind in kinds:
-        own = (kind.group, kind.version, kind.name)
-        yield _Resource(
-            kind.group,
-            kind.version,
-            kind.plural,
-            kind.singular,
-            kind.name,
-            kind.is_namespaced,
-            STANDARD_VERBS,
-            kind.short_names,
-            kind.categories,
-            tuple(
-                _Part(name, *_RESPONSE_KINDS.get(name, own), verbs)
-                for name, verbs in routes.subresources(kind).items()
-            ),
-        )
+    # Kinds last, since the last of them share their names with others: clients take the first.
     for review in reviews.ALL:
         yield _Resource(
             review.group,
@@ -94,6 +78,23 @@ def _resources(kinds: Kinds) -> Iterator[_Resource]:
             review.name,
             is_namespaced=review.is_namespaced,
             verbs=("create",),
+        )
+    for kind in kinds:
+        own = (kind.group, kind.version, kind.name)
+        yield _Resource(
+            kind.group,
+            kind.version,
+            kind.plural,
+            kind.singular,
+            kind.name,
+            kind.is_namespaced,
+            kind.verbs,
+            kind.short_names,
+            kind.categories,
+            tuple(
+                _Part(name, *_RESPONSE_KINDS.get(name, own), verbs)
+                for name, verbs in routes.subresources(kind).items()
+            ),
         )
 
 

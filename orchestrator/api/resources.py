@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
-from msgspec.structs import replace
 
 from orchestrator.api import auth, bodies, patch, tables, versions
 from orchestrator.api.applying import Applying
@@ -39,7 +38,8 @@ async def get(call: Call) -> web.Response:
 def find_or_none(call: Call) -> Entry | None:
     """The object that the request is about; None when there is none."""
     target = call.target
-    return call.services.world.entry(target.kind, target.namespace or "", target.name)
+    source = call.services.source(target.kind)
+    return source.entry(target.kind, target.namespace or "", target.name)
 
 
 def find(call: Call) -> Entry:
@@ -119,14 +119,15 @@ def _page(call: Call) -> Page:
 
 def selected(call: Call) -> list[Entry]:
     """The collection's objects that the selectors let through, ordered."""
-    target, selector, world = call.target, call.selector, call.services.world
+    target, selector = call.target, call.selector
+    source = call.services.source(target.kind)
     namespace = target.namespace if target.kind.is_namespaced else ""
     entries: Iterable[Entry]
     if selector.name and namespace is not None:  # as whoever waits for one object asks
-        entry = world.entry(target.kind, namespace, selector.name)
+        entry = source.entry(target.kind, namespace, selector.name)
         entries = () if entry is None else (entry,)
     else:
-        entries = world.entries(target.kind, namespace or None)
+        entries = source.entries(target.kind, namespace or None)
     if selector.is_empty:
         return list(entries)
     return [entry for entry in entries if selector.matches(entry.object)]
@@ -254,8 +255,6 @@ async def _answer_written(
     entry = call.services.world.entry(kind, meta.namespace, meta.name)
     if entry is None or entry.object is not written:  # a dry run, a view, or changed since
         entry = Entry(kind, written, int(meta.resource_version or 0))
-        if not entry.version:  # a dry run's new object has none
-            entry.object = replace(written, metadata=replace(meta, resource_version=""))
     return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
 
 

@@ -41,7 +41,7 @@ async def listening(
     Raises:
         OSError: The address cannot be had.
     """
-    api = Api(plane.world, plane.verbs, plane.tokens, plane.streams, clock, audit)
+    api = Api(plane.world, plane.verbs, plane.tokens, plane.streams, plane.usages, clock, audit)
     async with serving(api, host, port) as chosen:
         yield chosen
 

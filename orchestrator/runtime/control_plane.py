@@ -25,6 +25,7 @@ from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.scheduler import Scheduler
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.tokens import Tokens
+from orchestrator.runtime.usage import Usages
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Writer
 from orchestrator.settings import Settings
@@ -70,6 +71,7 @@ class ControlPlane:
         self.verbs = Verbs(self.world, self.writer, clock, chance)
         self.tokens = Tokens(store, self.writer, self.world, clock, self.verbs.new_uid)
         self.streams = Streams(bus, self.verbs.new_uid)
+        self.usages = Usages(self.world, bus)
         self._recorder = Recorder(self.world, self.writer, self.verbs, clock)
         perform = Performer(self.verbs, self.writer, self._recorder).perform
         self._controllers = Controllers(self.world, perform, clock)
@@ -104,6 +106,7 @@ class ControlPlane:
     async def run(self) -> None:
         """Campaign, lead, and again, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.usages.run())
             while True:
                 # A task of its own: before Python 3.13, a TaskGroup that fails forgets that it was
                 # cancelled meanwhile, and a daemon told to stop would campaign again.

@@ -17,7 +17,10 @@ def version_of(revision: int, position: int) -> int:
 
 
 class Entry:
-    """An object, its version, and its JSON, encoded once and shared by every reader."""
+    """An object, its version, and its JSON, encoded once and shared by every reader.
+
+    An object that is not stored has the version 0, and shows none.
+    """
 
     __slots__ = ("_raw", "kind", "object", "version")
 
@@ -27,7 +30,7 @@ class Entry:
         self.object = replace(
             object_,
             api_version=kind.api_version,  # it may have been kept in another version of its kind
-            metadata=replace(object_.metadata, resource_version=str(version)),
+            metadata=replace(object_.metadata, resource_version=str(version) if version else ""),
         )
         self._raw: msgspec.Raw | None = None
 

@@ -16,8 +16,8 @@ class Registry:
     """See the module. Only the world changes it.
 
     Attributes:
-        all: Every kind that there are objects of, in the version that they are kept in.
-        served: Every version of every kind that clients may ask for.
+        all: Every kind whose objects are stored, in the version that they are kept in.
+        served: Every version of every kind that clients may ask for; the measured ones last.
     """
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Registry:
             *(kind for name in sorted(self._custom) for kind in self._custom[name]),
         )
         self.all = tuple(kind for kind in known if kind.conversion is None)
-        self.served = tuple(kind for kind in known if kind.is_served)
+        self.served = (*(kind for kind in known if kind.is_served), *kinds.MEASURED)
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.served}
         self._by_prefix = {keys.prefix(kind): kind for kind in self.all}
         self._by_resource = {kind.resource: kind for kind in self.all}

@@ -27,6 +27,7 @@ from proto.kinds.ingress import INGRESS_CLASSES, INGRESSES
 from proto.kinds.job import CRON_JOBS, JOBS
 from proto.kinds.kind import Kind
 from proto.kinds.lease import LEASES
+from proto.kinds.metrics import NODE_METRICS, POD_METRICS
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.networkpolicy import NETWORK_POLICIES
 from proto.kinds.node import NODES
@@ -80,6 +81,9 @@ ALL: tuple[Kind[Any], ...] = (
     DEFINITIONS,
 )
 """Core group first: where two groups share a name, clients take the first."""
+
+MEASURED: tuple[Kind[Any], ...] = (NODE_METRICS, POD_METRICS)
+"""Served, and never stored: answered from what agents tell. They share names with stored kinds."""
 
 
 def find(api_version: str, name: str) -> Kind[Any] | None:

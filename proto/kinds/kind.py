@@ -93,6 +93,7 @@ class Kind(Generic[R]):
         type: The struct that holds it.
         short_names: As typed: ``po``.
         categories: ``all`` puts it into ``kubectl get all``.
+        verbs: What can be asked of it, its subresources apart.
         columns: Besides Name (first) and Age, which the columns name themselves.
         defaults: Fills in what Kubernetes fills in; idempotent.
         validate: Every wrong field of ``(new, old)``; ``old`` is None on create.
@@ -123,6 +124,7 @@ class Kind(Generic[R]):
     is_namespaced: bool = True
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = STANDARD_VERBS
     columns: tuple[Column, ...] = ()
     defaults: Callable[[R], R] = _unchanged
     validate: Callable[[R, R | None], list[FieldError]] = _no_errors

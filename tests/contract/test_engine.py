@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -235,6 +236,53 @@ async def test_images_are_known_by_name(engine: Engine):
 async def test_an_unknown_image_cannot_be_pulled(engine: Engine):
     with pytest.raises((Rejected, Retryable)):
         await engine.pull("127.0.0.1:1/nobody/nothing:1")
+
+
+async def test_what_a_container_has_used_only_grows(engine: Engine):
+    async with running(engine) as id, asyncio.timeout(PATIENCE_S):
+        before = await engine.usage(id)
+        assert before.memory_bytes > 0
+        assert abs(before.at_ns // 1_000_000 - now_ms()) < 10_000
+        after = before
+        while after.at_ns == before.at_ns:
+            await asyncio.sleep(0.01)
+            after = await engine.usage(id)
+        assert after.at_ns > before.at_ns
+        assert after.cpu_ns >= before.cpu_ns
+
+
+async def test_only_what_runs_uses_anything(engine: Engine):
+    with pytest.raises(NotFound):
+        await engine.usage("0" * 64)
+    async with running(engine) as id:
+        await engine.signal(id, "SIGKILL")
+        await container(engine, id, State.EXITED)
+        with pytest.raises(BadRequest):
+            await engine.usage(id)
+
+
+@pytest.mark.docker
+async def test_docker_tells_the_same_as_the_kernels_files(tmp_path: Path):
+    """An agent in a container has no such files."""
+    await busybox_image()
+    node = f"contract-{uuid.uuid4().hex[:8]}"
+    seeing, asking = Docker(SOCKET, node), Docker(SOCKET, node, cgroup_root=tmp_path)
+    seeing.test_node = node
+    try:
+        async with running(seeing, command=("sh", "-c", "while :; do :; done")) as id:
+            seen, told = await seeing.usage(id), await asking.usage(id)
+            assert 0 < told.at_ns - seen.at_ns < PATIENCE_S * 1e9
+            assert 0 <= told.cpu_ns - seen.cpu_ns <= told.at_ns - seen.at_ns
+            assert abs(told.memory_bytes - seen.memory_bytes) < 1 << 20
+            await seeing.signal(id, "SIGKILL")
+            await container(seeing, id, State.EXITED)
+            with pytest.raises(BadRequest):
+                await asking.usage(id)
+    finally:
+        for item in await seeing.list():
+            await seeing.remove(item.id)
+        await seeing.close()
+        await asking.close()
 
 
 async def test_a_log_of_nothing_is_not_found(engine: Engine):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
+from node_agent.core.usage import Sample
 from node_agent.engine import EngineInfo, Image, Listed, LogOptions
 from node_agent.engine.fake import FakeEngine, FakeEvents, FakeLogs
 from node_agent.host import MemoryDisk
@@ -153,6 +154,9 @@ class EngineConnection:
 
     async def remove(self, id: str) -> None:
         await self._ask(self._engine.remove(id))
+
+    async def usage(self, id: str) -> Sample:
+        return await self._ask(self._engine.usage(id))
 
     async def logs(self, id: str, options: LogOptions) -> FakeLogs:
         return await self._ask(self._engine.logs(id, options))

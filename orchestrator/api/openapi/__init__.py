@@ -22,7 +22,7 @@ V2_PROTOBUF_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """Without the ``@`` of the real one: kubectl cannot parse that."""
 
 Kinds = tuple[Kind[Any], ...]
-"""All kinds: `Registry.all`."""
+"""All kinds: `Registry.served`."""
 
 DOCUMENTS_MAX = 128
 """Kept: twice as many as a cluster with many definitions has groups and versions."""

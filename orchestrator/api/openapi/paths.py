@@ -28,11 +28,13 @@ _FLAG = {"type": "boolean"}
 _DRY_RUN = {"type": "string", "enum": ["All"]}
 
 _SELECT = {"labelSelector": _TEXT, "fieldSelector": _TEXT}
-_LIST = _SELECT | {
+_LIST_ONCE = _SELECT | {
     "limit": _NUMBER,
     "continue": _TEXT,
     "resourceVersion": _TEXT,
     "resourceVersionMatch": {"type": "string", "enum": ["Exact", "NotOlderThan"]},
+}
+_LIST = _LIST_ONCE | {
     "watch": _FLAG,
     "timeoutSeconds": _NUMBER,
     "allowWatchBookmarks": _FLAG,
@@ -90,31 +92,22 @@ def of(base: str, kind: Kind[Any], schemas: Schemas) -> dict[str, Any]:
     inside = f"{base}/namespaces/{{namespace}}" if kind.is_namespaced else base
     collection = f"{inside}/{kind.plural}"
     found = {
-        collection: _path(
-            about.parameters,
-            get=about.list_(),
-            post=about.write("post", "", about.schema),
-            delete=about.delete_collection(),
-        ),
-        f"{collection}/{{name}}": _path(
-            [*about.parameters, _in_path("name")],
-            get=about.read("", about.schema),
-            put=about.write("put", "", about.schema),
-            patch=about.patch("", about.schema),
-            delete=about.delete(),
-        ),
+        collection: _path(about.parameters, about.on_collection()),
+        f"{collection}/{{name}}": _path([*about.parameters, _in_path("name")], about.on_object()),
     }
     if kind.is_namespaced:
-        found[f"{base}/{kind.plural}"] = _path([], get=about.list_(is_everywhere=True))
+        found[f"{base}/{kind.plural}"] = _path([], {"get": about.list_(is_everywhere=True)})
     for name, verbs in routes.subresources(kind).items():
         found[f"{collection}/{{name}}/{name}"] = _path(
-            [*about.parameters, _in_path("name")], **about.part(name, verbs, schemas)
+            [*about.parameters, _in_path("name")], about.part(name, verbs, schemas)
         )
     return found
 
 
-def _path(parameters: list[dict[str, Any]], **operations: dict[str, Any]) -> dict[str, Any]:
-    return {"parameters": parameters, **operations} if parameters else operations
+def _path(
+    parameters: list[dict[str, Any]], operations: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
+    return {"parameters": parameters, **operations} if parameters else {**operations}
 
 
 def _in_path(name: str) -> dict[str, Any]:
@@ -135,11 +128,32 @@ class _About:
         self._what = f"{'Namespaced' if kind.is_namespaced else ''}{kind.name}"
         self._tag = f"{group[:1].lower()}{group[1:]}_{kind.version}"
 
+    def on_collection(self) -> dict[str, dict[str, Any]]:
+        """By method, what can be asked of all its objects."""
+        found = {"get": self.list_()}
+        if "create" in self.kind.verbs:
+            found["post"] = self.write("post", "", self.schema)
+        if "deletecollection" in self.kind.verbs:
+            found["delete"] = self.delete_collection()
+        return found
+
+    def on_object(self) -> dict[str, dict[str, Any]]:
+        """By method, what can be asked of one object."""
+        found = {"get": self.read("", self.schema)}
+        if "update" in self.kind.verbs:
+            found["put"] = self.write("put", "", self.schema)
+        if "patch" in self.kind.verbs:
+            found["patch"] = self.patch("", self.schema)
+        if "delete" in self.kind.verbs:
+            found["delete"] = self.delete()
+        return found
+
     def list_(self, *, is_everywhere: bool = False) -> dict[str, Any]:
         """Of a namespace, or of all."""
         what = f"{self.kind.name}ForAllNamespaces" if is_everywhere else self._what
         found = reference(f"{name_of_kind(self.kind)}List")
-        return self._operation(f"list{self._place}{what}", "list", _LIST, found)
+        asked = _LIST if "watch" in self.kind.verbs else _LIST_ONCE
+        return self._operation(f"list{self._place}{what}", "list", asked, found)
 
     def delete_collection(self) -> dict[str, Any]:
         """Of whatever the selectors let through."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec.inspect as look
 
 from orchestrator.api import parts
-from proto.kinds import ALL as BUILT_IN
+from proto.kinds import ALL as BUILT_IN, metrics
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS
 from proto.meta import ObjectMeta
@@ -28,7 +28,11 @@ _COMMON_FIELDS = {
     "status": "What there is. Written by the control plane.",
 }
 
-_PACKAGES = {ObjectMeta.__module__: META, parts.__name__: "io.k8s.api.autoscaling.v1"}
+_PACKAGES = {
+    ObjectMeta.__module__: META,
+    parts.__name__: "io.k8s.api.autoscaling.v1",
+    metrics.__name__: "io.k8s.metrics.pkg.apis.metrics.v1beta1",
+}
 """Where Kubernetes has what is in these modules."""
 
 COMMON: Schemas = {

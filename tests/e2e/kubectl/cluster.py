@@ -30,11 +30,19 @@ class Up(NamedTuple):
 
 
 @contextmanager
-def up(folder: Path, image: str, nodes: int) -> Iterator[Up]:
-    """A cluster that leaves nothing behind, and BusyBox under that name for its pods."""
+def up(folder: Path, image: str, nodes: int, *settings: str) -> Iterator[Up]:
+    """A cluster that leaves nothing behind, and BusyBox under that name for its pods.
+
+    Args:
+        folder: Where to keep it.
+        image: The name.
+        nodes: How many.
+        settings: Of its daemons, as environment variables: ``NAME=value``.
+    """
     data = folder / "data"
     ENGINE.import_image(image, busybox_root())
-    argv = [str(Path(sys.executable).parent / "longshore"), "up", f"--data={data}"]
+    longshore = str(Path(sys.executable).parent / "longshore")
+    argv = ["env", *settings, longshore, "up", f"--data={data}"]
     process = Process(
         "longshore up", [*argv, f"--nodes={nodes}"], folder / "up.log", is_inner=False
     )

@@ -15,6 +15,7 @@ from orchestrator.api.server import serving
 from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.streams import Streams
 from orchestrator.runtime.tokens import Tokens
+from orchestrator.runtime.usage import Usages
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Writer
 from orchestrator.store import Put, Store, keys
@@ -94,6 +95,7 @@ class Running:
     """Stop answering, as at the orchestrator's end."""
     network: Network
     """The bus; the API's client of it is ``orchestrator``."""
+    usages: Usages
 
     async def ask(self, method: str, path: str, body: Any = None, **kwargs: Any) -> tuple[int, Any]:
         """Status and JSON of an answer."""
@@ -135,17 +137,21 @@ async def running(
     served = {"n1": serve_log, "breaking": break_off, **(nodes or {})}
     made = {name: Node(agents, name, serve) for name, serve in served.items()}
     tokens = Tokens(store, writer, world, clock, verbs.new_uid)
-    streams = Streams(MemoryBus(network, "orchestrator"), verbs.new_uid)
-    api = Api(world, verbs, tokens, streams, clock, audit)
+    bus = MemoryBus(network, "orchestrator")
+    usages = Usages(world, bus)
+    api = Api(world, verbs, tokens, Streams(bus, verbs.new_uid), usages, clock, audit)
     async with asyncio.TaskGroup() as tasks:
         lead = tasks.create_task(writer.run(leader.create_revision))
         working = [tasks.create_task(node.run()) for node in made.values()]
+        working.append(tasks.create_task(usages.run()))
         await writer.ready.wait()
         if world.get(NAMESPACES, "", "default") is None:
             await verbs.create(NAMESPACES, Namespace(metadata=ObjectMeta(name="default")))
         async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
             chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
             url = f"http://127.0.0.1:{chosen}"
-            yield Running(url, world, verbs, tokens, writer, made, http, stack.aclose, network)
+            yield Running(
+                url, world, verbs, tokens, writer, made, http, stack.aclose, network, usages
+            )
         for task in (lead, *working):
             task.cancel()

@@ -5,7 +5,9 @@ import pytest
 from orchestrator.api import discovery, openapi, routes
 from orchestrator.world import Registry
 from proto import kinds
-from proto.kinds import ALL
+from proto.kinds import ALL, MEASURED
+
+SERVED = Registry().served
 
 V2 = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 V2BETA1 = V2.replace("v=v2", "v=v2beta1")
@@ -85,6 +87,36 @@ def test_every_kind_has_a_schema_and_takes_field_validation(kind):
     assert {"fieldValidation", "dryRun"} <= {p["name"] for p in patches[0]["parameters"]}
 
 
+def test_what_is_measured_comes_last_and_can_only_be_read():
+    """It shares names with stored kinds: clients take the first of a name."""
+    for accept in (V2, ""):
+        body, _ = discovery.answer(["apis"], accept, SERVED)
+        groups = body["items"] if accept else body["groups"]
+        names = [group.get("name") or group["metadata"]["name"] for group in groups]
+        assert names[-1] == "metrics.k8s.io"
+    found = discovery.answer(["apis", "metrics.k8s.io", "v1beta1"], "", SERVED)[0]["resources"]
+    assert [(r["name"], r["kind"], r["namespaced"], r["verbs"]) for r in found] == [
+        ("nodes", "NodeMetrics", False, ("get", "list")),
+        ("pods", "PodMetrics", True, ("get", "list")),
+    ]
+
+
+def test_documents_offer_no_more_than_the_verbs_of_a_kind():
+    document = json.loads(openapi.document("apis/metrics.k8s.io/v1beta1", SERVED))
+    methods = {m for path in document["paths"].values() for m in path if m != "parameters"}
+    assert methods == {"get"}
+    queries = {
+        parameter["name"]
+        for path in document["paths"].values()
+        for parameter in path["get"]["parameters"]
+    }
+    assert {"labelSelector", "limit"} <= queries
+    assert "watch" not in queries
+    for kind in MEASURED:
+        name = f"io.k8s.metrics.pkg.apis.metrics.v1beta1.{kind.name}"
+        assert name in document["components"]["schemas"]
+
+
 def references(value):
     if isinstance(value, dict):
         if "$ref" in value:
@@ -96,9 +128,9 @@ def references(value):
             yield from references(inner)
 
 
-@pytest.mark.parametrize("group_version", openapi.group_versions(ALL))
+@pytest.mark.parametrize("group_version", openapi.group_versions(SERVED))
 def test_every_reference_of_a_document_leads_somewhere(group_version):
-    document = json.loads(openapi.document(group_version, ALL))
+    document = json.loads(openapi.document(group_version, SERVED))
     schemas = document["components"]["schemas"]
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
@@ -132,6 +164,8 @@ def test_the_index_names_each_document_with_its_hash():
         ("/api/v1/namespaces/d/finalize", "namespaces", "", "d", "finalize"),
         ("/apis/apps/v1/namespaces/d/deployments/x/scale", "deployments", "d", "x", "scale"),
         ("/api/v1/nodes/n", "nodes", "", "n", ""),
+        ("/apis/metrics.k8s.io/v1beta1/nodes", "nodes", "", "", ""),
+        ("/apis/metrics.k8s.io/v1beta1/namespaces/d/pods/p", "pods", "d", "p", ""),
     ],
 )
 def test_paths_are_understood(path, plural, namespace, name, part):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from node_agent.core.observed import Container, Sandbox
 from node_agent.engine import Engine
-from node_agent.host import MemoryDisk
+from node_agent.host import Machine, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
 from orchestrator.runtime.streams import Streams
@@ -48,6 +48,7 @@ class Node:
         tasks: asyncio.TaskGroup,
         *,
         name: str = "node-1",
+        machine: Machine | None = None,
         **settings: object,
     ) -> None:
         self.network = Network()
@@ -56,6 +57,7 @@ class Node:
         self.disk = MemoryDisk()
         self.prober = FakeProber("10.0.0.2:9")
         self.engine = engine
+        self.machine = machine
         self.settings = Settings(node_name=name, internal_ip="10.0.0.1", **settings)
         self.reports: list[NodeReport] = []
         self.events: list[NodeEvent] = []
@@ -97,6 +99,7 @@ class Node:
             self.prober,
             self._clock,
             random.Random(1),
+            self.machine,
         )
         self._work = self._tasks.create_task(self.agent.run())
         await asyncio.sleep(0.01)  # until it has subscribed
