@@ -78,10 +78,17 @@ def sandbox_changed() -> Told:
     return Told(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 
 
+def unhealthy(probe: str, text: str) -> Told:
+    """A probe failed once."""
+    return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe failed: {text}")
+
+
 def killing(container: str, cause: str) -> Told:
     """A container is being ended."""
     if cause == "its definition changed":
         text = f"Container {container} definition changed, will be restarted"
+    elif cause.startswith("failed "):
+        text = f"Container {container} {cause}, will be restarted"
     else:
         text = f"Stopping container {container}"
     return Told(NORMAL, "Killing", text)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node_agent.core.health import Health
 from node_agent.core.naming import PodKey
 
 
@@ -138,12 +139,14 @@ class Observed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         images: Names of the images that are here, as `image_names` spells them.
+        health: What probes say of the containers.
     """
 
     sandboxes: tuple[Sandbox, ...] = ()
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
     memory: Memory = Memory()
+    health: Health = Health()
 
 
 class PodView(Struct, frozen=True):

@@ -230,6 +230,11 @@ class _Planner:
             self.actions.append(KillContainer(key, spec.name, newest.id, cause))
         elif not is_current:
             self._stop(key, newest, configs.grace_s(pod), "its definition changed")
+        elif failed := self._observed.health.failed(spec, newest.id):
+            kind, probe = failed
+            own_s = probe.termination_grace_period_seconds
+            grace_s = configs.grace_s(pod) if own_s is None else own_s
+            self._stop(key, newest, grace_s, f"failed {kind} probe")
 
     def _again(
         self,

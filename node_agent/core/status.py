@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from node_agent.core import restart
 from node_agent.core.actions import Wait
+from node_agent.core.health import Health
 from node_agent.core.observed import Container, PodView, State
 from proto.kinds.container import (
     Container as ContainerSpec,
@@ -23,6 +24,9 @@ from proto.kinds.pod import PodIP, PodStatus, qos_class
 from proto.messages import AssignedPod
 from proto.meta import Condition, format_time
 
+HEALTHY = Health()
+"""Of containers that nobody probes."""
+
 START_ERROR_CODE = 128
 """Exit code of a container that could not be started. Source: kubelet, with any runtime."""
 
@@ -31,6 +35,7 @@ def pod_status(
     pod: AssignedPod,
     view: PodView,
     waits: Mapping[tuple[str, str], Wait],
+    health: Health = HEALTHY,
     *,
     host_ip: str,
     accepted_at_ms: int,
@@ -41,17 +46,18 @@ def pod_status(
         pod: The pod.
         view: What there is of it.
         waits: By pod uid and container name: why nothing is done for now.
+        health: What probes say of its containers.
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
     """
     statuses = tuple(
-        _container_status(pod, spec, view, waits.get((pod.uid, spec.name)))
+        _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
         for spec in pod.spec.containers
     )
     debugging = tuple(
         replace(found, ready=False)
         for spec in pod.spec.ephemeral_containers
-        for found in (_container_status(pod, spec, view, waits.get((pod.uid, spec.name))),)
+        for found in (_container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health),)
     )
     phase = _phase(pod, statuses)
     sandbox = view.sandbox
@@ -64,6 +70,7 @@ def pod_status(
         conditions=_conditions(
             [c for spec in pod.spec.containers for c in view.attempts.get(spec.name, ())],
             statuses,
+            health,
             phase,
             accepted_at_ms,
             has_sandbox=has_sandbox,
@@ -84,7 +91,7 @@ def waiting_reason(status: ContainerStatus) -> str:
 
 
 def _container_status(
-    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None
+    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None, health: Health
 ) -> ContainerStatus:
     attempts = view.attempts.get(spec.name, ())
     newest = attempts[0] if attempts else None
@@ -99,8 +106,8 @@ def _container_status(
         image=spec.image,
         image_id=f"docker://{shown.image_id}" if shown and shown.image_id else "",
         container_id=f"docker://{shown.id}" if shown else "",
-        ready=is_running,
-        started=is_running,
+        ready=is_running and newest is not None and health.is_ready(spec, newest.id),
+        started=is_running and newest is not None and health.has_started(spec, newest.id),
         restart_count=newest.attempt if newest else 0,
         state=state,
         last_state=(
@@ -173,6 +180,7 @@ def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
 def _conditions(
     containers: Sequence[Container],
     statuses: tuple[ContainerStatus, ...],
+    health: Health,
     phase: str,
     accepted_at_ms: int,
     *,
@@ -181,8 +189,13 @@ def _conditions(
     is_over = phase in ("Succeeded", "Failed")
     unready = [status.name for status in statuses if not status.ready]
     ends = [c.ended_at_ms for c in containers if c.has_ended]
-    starts = [c.started_at_ms for c in containers if c.state is State.RUNNING]
-    changed_ms = max((ends or [accepted_at_ms]) if unready else starts, default=accepted_at_ms)
+    running = [c for c in containers if c.state is State.RUNNING]
+    starts = [c.started_at_ms for c in running]
+    asked = [health.ready_since_ms(c.id) for c in running]
+    changed_ms = max(
+        (*(ends or [accepted_at_ms]), *asked) if unready else (*starts, *asked),
+        default=accepted_at_ms,
+    )
     reason = message = ""
     if phase == "Succeeded":
         reason = "PodCompleted"

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from proto import quantity
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.probe import Probe, default_probe, validate_probe
 from proto.meta import Model, Time
 from proto.quantity import Quantity
 
@@ -64,9 +65,6 @@ class Container(Model, frozen=True, kw_only=True):
             "envFrom",
             "volumeMounts",
             "volumeDevices",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
             "lifecycle",
             "securityContext",
             "restartPolicy",
@@ -94,6 +92,9 @@ class Container(Model, frozen=True, kw_only=True):
     ] = ()
     env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
     resources: ResourceRequirements = ResourceRequirements()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
     image_pull_policy: str = ""
     stdin: bool = False
     stdin_once: bool = False
@@ -156,6 +157,9 @@ def default_container(container: Container, host_network: bool) -> Container:
     return replace(
         container,
         image_pull_policy=container.image_pull_policy or _pull_policy(container.image),
+        startup_probe=default_probe(container.startup_probe),
+        readiness_probe=default_probe(container.readiness_probe),
+        liveness_probe=default_probe(container.liveness_probe),
         ports=tuple(
             replace(
                 port,
@@ -221,6 +225,13 @@ def validate_container(at: str, container: Container) -> list[FieldError]:
             )
         errors += _validate_env_source(f"{at}.env[{index}]", env)
     errors += _validate_resources(f"{at}.resources", container.resources)
+    for name, probe in (
+        ("startupProbe", container.startup_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("livenessProbe", container.liveness_probe),
+    ):
+        ends = name != "readinessProbe"
+        errors += validate_probe(f"{at}.{name}", probe, ends_containers=ends)
     return errors
 
 

@@ -46,6 +46,9 @@ def validate(
             for field, value in (
                 ("ports", container.ports),
                 ("resources", container.resources.limits or container.resources.requests),
+                ("livenessProbe", container.liveness_probe),
+                ("readinessProbe", container.readiness_probe),
+                ("startupProbe", container.startup_probe),
             )
             if value
         ]
