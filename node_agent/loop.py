@@ -326,7 +326,6 @@ class Agent:
 
     def _tell(self, pod: PodKey, container: str, told: Told) -> None:
         known = self._desired.get(pod.uid)
-        debugging = [c.name for c in known.spec.ephemeral_containers] if known else []
         event = NodeEvent(
             node=self._node,
             namespace=pod.namespace,
@@ -336,7 +335,7 @@ class Agent:
             reason=told.reason,
             message=told.message,
             at_ms=self._clock(),
-            field_path=field_path(container, debugging),
+            field_path=field_path(container, known.spec if known else None),
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)

@@ -49,7 +49,7 @@ def targets(
         host_ip: Where a pod on the host's network answers.
     """
     for pod in desired.values():
-        asked = [spec for spec in pod.spec.containers if has_probes(spec)]
+        asked = [spec for spec in pod.spec.all_containers if has_probes(spec)]
         view = views.get(naming.key(pod)) if asked else None
         sandbox = view.sandbox if view else None
         if view is None or sandbox is None:

@@ -3,16 +3,16 @@
 One step, not the whole road: after each the world is looked at again, so a crash between two steps
 leaves nothing to remember. A pod that an action runs for is left alone until that has ended.
 
-The road of a pod: a holder (claimed from the pool, or made and started) → its containers, made and
-started side by side → running. The road back: containers asked to end, killed when their grace is
-over → removed with the holder → gone.
+The road of a pod: a holder (claimed from the pool, or made and started) → its init containers, one
+after another → its containers, made and started side by side → running. The road back: containers
+asked to end, sidecars last, and killed when their grace is over → removed with the holder → gone.
 """
 
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-from node_agent.core import configs, images, naming, restart
+from node_agent.core import configs, images, initial, naming, restart
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -40,6 +40,9 @@ ATTEMPTS_KEPT = 2
 
 RETRY_MAX_MS = 30_000
 """The longest pause between tries at what Docker refuses; the first is one second."""
+
+GRACE_MIN_S = 2
+"""What a sidecar gets, however little the others left. Source: kubelet, minimumGracePeriod."""
 
 POOL_QUIET_MS = 300
 """The pool is filled once no pod was worked on for so long: a holder costs a core about
@@ -82,7 +85,9 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
 
 
 def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again."""
+    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
+    if initial.has_failed(pod, view):
+        return True
     newest = [view.newest(spec.name) for spec in pod.spec.containers]
     return all(
         c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
@@ -114,16 +119,37 @@ class _Planner:
     def take_down(self, key: PodKey, pod: AssignedPod | None, view: PodView) -> None:
         """End what runs, then remove what is left."""
         cause = "not assigned" if pod is None else "deleted"
-        running = [c for c in view.containers if c.state is State.RUNNING]
-        for container in running:
-            grace_s = container.grace_s if pod is None else configs.grace_s(pod)
-            self._stop(key, container, grace_s, cause)
-        if running:
+        if self._stop_all(key, pod, view, cause):
             return
         for container in view.containers:
             self.actions.append(RemoveContainer(key, container.container, container.id, cause))
         for sandbox in view.sandboxes:
             self.actions.append(RemoveSandbox(key, sandbox.id, cause))
+
+    def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
+        """End what runs of a pod, sidecars after all others and the last first; whether any does.
+
+        They share one grace: what the others left of it is a sidecar's.
+        """
+        running = [c for c in view.containers if c.state is State.RUNNING]
+        sidecars = [spec.name for spec in pod.spec.sidecars] if pod else []
+        others = [c for c in running if c.container not in sidecars]
+        for container in others:
+            grace_s = configs.grace_s(pod) if pod else container.grace_s
+            self._stop(key, container, grace_s, cause)
+        if pod and running and not others:
+            last = max(running, key=lambda c: sidecars.index(c.container))
+            self._stop(key, last, self._grace_left_s(pod, view, last), cause)
+        return bool(running)
+
+    def _grace_left_s(self, pod: AssignedPod, view: PodView, sidecar: Container) -> int:
+        """Of its pod's grace, when the sidecar was asked to end, or is now."""
+        grace_s, signalled = configs.grace_s(pod), self._memory.signalled_at_ms
+        before = [signalled[c.id] for c in view.containers if c.has_ended and c.id in signalled]
+        if not before or grace_s == 0:
+            return grace_s
+        gone_ms = signalled.get(sidecar.id, self._now_ms) - min(before)
+        return max(GRACE_MIN_S, grace_s - gone_ms // 1000)
 
     def _stop(self, key: PodKey, container: Container, grace_s: int, cause: str) -> None:
         """Ask a running container to end, wait for its grace, then kill it."""
@@ -143,7 +169,7 @@ class _Planner:
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its holder first, then its containers."""
         if is_finished(pod, view):
-            self._end_debugging(key, pod, view)
+            self._finish(key, pod, view)
             return
         sandbox = view.sandbox
         for other in view.sandboxes:
@@ -152,16 +178,17 @@ class _Planner:
         if sandbox is None or sandbox.state is not State.RUNNING:
             self._renew_sandbox(key, pod, view, sandbox)
             return
-        for spec in pod.spec.all_containers:
+        waiting = initial.pending(pod, view, sandbox, self._observed.health)
+        for spec in waiting[:1] or (*pod.spec.containers, *pod.spec.ephemeral_containers):
             self._bring_up_container(key, pod, spec, view, sandbox)
+        for spec in pod.spec.sidecars:
+            if spec not in waiting:
+                self._bring_up_container(key, pod, spec, view, sandbox)
         self._clear_away(key, pod, view)
 
-    def _end_debugging(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
-        """The pod's own containers are done: whatever still looks at them ends, then the holder."""
-        running = [c for c in view.containers if c.state is State.RUNNING]
-        for container in running:
-            self._stop(key, container, configs.grace_s(pod), "the pod has finished")
-        if not running:
+    def _finish(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
+        """The pod's own containers are done: whatever ran beside them ends, then the holder."""
+        if not self._stop_all(key, pod, view, "the pod has finished"):
             for unused in view.sandboxes:
                 self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
 
@@ -213,7 +240,10 @@ class _Planner:
             return
         is_current = newest.spec_hash == naming.spec_hash(spec)
         is_joined = newest.sandbox_id == sandbox.id
-        if newest.has_ended:
+        if newest.has_ended and not is_joined and spec in pod.spec.init_containers:
+            cause = "the pod starts afresh"
+            self._create(key, pod, spec, view, sandbox, newest, cause=cause, is_failure=False)
+        elif newest.has_ended:
             self._again(key, pod, spec, view, sandbox, newest)
         elif newest.state is State.CREATED and is_current and is_joined:
             if self._is_held_back(key, spec.name):
@@ -277,8 +307,9 @@ class _Planner:
         ended: Container | None,
         *,
         cause: str,
+        is_failure: bool = True,
     ) -> None:
-        """The next attempt, once its image is here."""
+        """The next attempt, once its image is here; only after a failure may the next be late."""
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
             since_ms = max(since_ms, ended.ended_at_ms)
@@ -309,7 +340,11 @@ class _Planner:
             spec,
             sandbox,
             attempt=0 if ended is None else ended.attempt + 1,
-            backoff=(0 if ended is None or is_changed else restart.restarts_in_a_row(ended) + 1),
+            backoff=(
+                restart.restarts_in_a_row(ended) + 1
+                if ended is not None and is_failure and not is_changed
+                else 0
+            ),
             processes_of="" if looked_at is None else looked_at.id,
         )
         self.actions.append(CreateContainer(key, spec.name, config, cause))

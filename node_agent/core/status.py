@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from node_agent.core import restart
+from node_agent.core import initial, restart
 from node_agent.core.actions import Wait
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, PodView, State
@@ -50,38 +50,87 @@ def pod_status(
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
     """
-    statuses = tuple(
-        _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
-        for spec in pod.spec.containers
+
+    def status_of(spec: ContainerSpec) -> ContainerStatus:
+        return _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
+
+    sandbox = view.sandbox
+    pending = initial.pending(pod, view, sandbox, health)
+    first = tuple(
+        _initial_status(spec, status_of(spec), is_over=spec not in pending)
+        for spec in pod.spec.init_containers
+    )
+    statuses = tuple(status_of(spec) for spec in pod.spec.containers)
+    staying = (
+        *(s for s, spec in zip(first, pod.spec.init_containers, strict=True) if spec.is_sidecar),
+        *statuses,
     )
     debugging = tuple(
-        replace(found, ready=False)
-        for spec in pod.spec.ephemeral_containers
-        for found in (_container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health),)
+        replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
     )
-    phase = _phase(pod, statuses)
-    sandbox = view.sandbox
+    phase = _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
     pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
     if pod.spec.host_network and has_sandbox:
         pod_ip = host_ip
     return PodStatus(
         phase=phase,
-        conditions=_conditions(
-            [c for spec in pod.spec.containers for c in view.attempts.get(spec.name, ())],
-            statuses,
-            health,
-            phase,
-            accepted_at_ms,
-            has_sandbox=has_sandbox,
+        conditions=(
+            _startable(has_sandbox, accepted_at_ms),
+            _initialized(pod, view, pending, phase, accepted_at_ms),
+            *_conditions(view, staying, health, phase, accepted_at_ms),
         ),
         host_ip=host_ip,
         pod_ip=pod_ip,
         pod_ips=(PodIP(ip=pod_ip),) if pod_ip else (),
         start_time=format_time(accepted_at_ms),
+        init_container_statuses=first,
         container_statuses=statuses,
         ephemeral_container_statuses=debugging,
         qos_class=qos_class(pod.spec),
+    )
+
+
+def _initial_status(
+    spec: ContainerSpec, found: ContainerStatus, *, is_over: bool
+) -> ContainerStatus:
+    """An init container is ready once it has succeeded; that is known without its remains."""
+    if spec.is_sidecar:
+        return found
+    if is_over and found.state.waiting is not None:
+        done = ContainerStateTerminated(exit_code=0, reason="Completed")
+        found = replace(found, state=ContainerState(terminated=done))
+    ended = found.state.terminated
+    return replace(found, ready=ended is not None and ended.exit_code == 0)
+
+
+def _startable(has_sandbox: bool, accepted_at_ms: int) -> Condition:
+    return Condition(
+        type="PodReadyToStartContainers",
+        status="True" if has_sandbox else "False",
+        last_transition_time=format_time(accepted_at_ms),
+    )
+
+
+def _initialized(
+    pod: AssignedPod,
+    view: PodView,
+    pending: Sequence[ContainerSpec],
+    phase: str,
+    accepted_at_ms: int,
+) -> Condition:
+    newest = [c for spec in pod.spec.init_containers if (c := view.newest(spec.name))]
+    since_ms = max((c.ended_at_ms if c.has_ended else c.started_at_ms for c in newest), default=0)
+    names = " ".join(spec.name for spec in pending)
+    reason = "PodCompleted" if phase == "Succeeded" else ""
+    return Condition(
+        type="Initialized",
+        status="False" if pending else "True",
+        reason="ContainersNotInitialized" if pending else reason,
+        message=f"containers with incomplete status: [{names}]" if pending else "",
+        last_transition_time=format_time(
+            accepted_at_ms if pending else max(since_ms, accepted_at_ms)
+        ),
     )
 
 
@@ -137,7 +186,8 @@ def _state(
         )
         return ContainerState(terminated=unknown)
     if wait is None:
-        return ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+        reason = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
+        return ContainerState(waiting=ContainerStateWaiting(reason=reason))
     return ContainerState(waiting=ContainerStateWaiting(reason=wait.reason, message=wait.message))
 
 
@@ -158,8 +208,17 @@ def _terminated(ended: Container) -> ContainerStateTerminated:
     )
 
 
-def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
+def _phase(
+    pod: AssignedPod,
+    view: PodView,
+    pending: Sequence[ContainerSpec],
+    statuses: tuple[ContainerStatus, ...],
+) -> str:
     """Source: kubelet, getPhase."""
+    if initial.has_failed(pod, view):
+        return "Failed"
+    if pending:
+        return "Pending"
     has_ended = [s.state.terminated or s.last_state.terminated for s in statuses]
     waiting = sum(
         1 for s, end in zip(statuses, has_ended, strict=True) if s.state.waiting and not end
@@ -178,16 +237,15 @@ def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
 
 
 def _conditions(
-    containers: Sequence[Container],
+    view: PodView,
     statuses: tuple[ContainerStatus, ...],
     health: Health,
     phase: str,
     accepted_at_ms: int,
-    *,
-    has_sandbox: bool,
 ) -> tuple[Condition, ...]:
     is_over = phase in ("Succeeded", "Failed")
     unready = [status.name for status in statuses if not status.ready]
+    containers = [c for status in statuses for c in view.attempts.get(status.name, ())]
     ends = [c.ended_at_ms for c in containers if c.has_ended]
     running = [c for c in containers if c.state is State.RUNNING]
     starts = [c.started_at_ms for c in running]
@@ -215,17 +273,6 @@ def _conditions(
         )
 
     return (
-        Condition(
-            type="PodReadyToStartContainers",
-            status="True" if has_sandbox else "False",
-            last_transition_time=format_time(accepted_at_ms),
-        ),
-        Condition(
-            type="Initialized",
-            status="True",
-            reason="PodCompleted" if phase == "Succeeded" else "",
-            last_transition_time=format_time(accepted_at_ms),
-        ),
         condition("Ready", holds=not unready, since_ms=changed_ms),
         condition("ContainersReady", holds=not unready, since_ms=changed_ms),
         Condition(

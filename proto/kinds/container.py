@@ -58,7 +58,11 @@ class ResourceRequirements(Model, frozen=True, kw_only=True):
 
 
 class Container(Model, frozen=True, kw_only=True):
-    """One container of a pod."""
+    """One container of a pod.
+
+    Attributes:
+        restart_policy: ``Always`` makes an init container a sidecar: it runs on beside the others.
+    """
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
@@ -67,7 +71,6 @@ class Container(Model, frozen=True, kw_only=True):
             "volumeDevices",
             "lifecycle",
             "securityContext",
-            "restartPolicy",
             "restartPolicyRules",
             "resizePolicy",
         }
@@ -96,9 +99,15 @@ class Container(Model, frozen=True, kw_only=True):
     readiness_probe: Probe | None = None
     liveness_probe: Probe | None = None
     image_pull_policy: str = ""
+    restart_policy: str = ""
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Of an init container: whether it stays."""
+        return self.restart_policy == "Always"
 
 
 class ContainerStateRunning(Model, frozen=True, kw_only=True):

@@ -62,7 +62,7 @@ async def a_website() -> AsyncIterator[int]:
             case "/query":
                 return web.Response(status=200 if request.query == {"a": "1 2"} else 400)
             case "/slow":
-                await asyncio.sleep(30)
+                await asyncio.Event().wait()
             case "/moved":
                 raise web.HTTPFound("/ok")
             case "/broken":
