@@ -1,22 +1,28 @@
-"""Puts one probe's question to one container. Rules and words: the kubelet, pkg/probe.
+"""Puts a question to a container, or tells it something. Rules and words: the kubelet, pkg/probe.
 
 An HTTP answer from 200 to 399 is good, and so is a connection, a program that exits with 0, and a
-gRPC health service that answers SERVING. Each question ends within its probe's timeout.
+gRPC health service that answers SERVING. Each question ends within its own timeout.
 """
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from node_agent.core import probes
-from node_agent.core.probes import Target
+from node_agent.core import question as questions
+from node_agent.core.question import Question
 from node_agent.engine import Console, Engine, ExecOptions
 from proto.errors import LongshoreError
-from proto.kinds.probe import ExecAction, GRPCAction, HTTPGetAction, TCPSocketAction
+from proto.kinds.handler import (
+    ExecAction,
+    GRPCAction,
+    HTTPGetAction,
+    SleepAction,
+    TCPSocketAction,
+)
 
 if TYPE_CHECKING:
     from grpc.aio import AioRpcError
@@ -50,27 +56,31 @@ class Checks:
         if self._http is not None:
             await self._http.close()
 
-    async def ask(self, target: Target) -> Outcome:
+    async def ask(self, question: Question) -> Outcome:
         """One question; every way for it not to be answered is a failure."""
-        probe = target.probe
         try:
-            async with asyncio.timeout(probe.timeout_seconds):
-                if probe.exec is not None:
-                    return await self._execute(target, probe.exec)
-                if probe.http_get is not None:
-                    return await self._get(target, probe.http_get)
-                if probe.tcp_socket is not None:
-                    return await _connect(target, probe.tcp_socket)
-                if probe.grpc is not None:
-                    return await _ask_grpc(target, probe.grpc)
+            async with asyncio.timeout(question.timeout_s):
+                match question.handler:
+                    case ExecAction() as action:
+                        return await self._execute(question, action)
+                    case HTTPGetAction() as action:
+                        return await self._get(question, action)
+                    case TCPSocketAction() as action:
+                        return await _connect(question, action)
+                    case GRPCAction() as action:
+                        return await _ask_grpc(question, action)
+                    case SleepAction(seconds=seconds):
+                        await asyncio.sleep(seconds)
+                        return Outcome(is_success=True)
+                    case handler:
+                        assert_never(handler)
         except TimeoutError:
-            return Outcome(is_success=False, text=_late(target))
-        return Outcome(is_success=False, text="the probe has no handler")
+            return Outcome(is_success=False, text=_late(question))
 
-    async def _execute(self, target: Target, action: ExecAction) -> Outcome:
+    async def _execute(self, question: Question, action: ExecAction) -> Outcome:
         options = ExecOptions(command=action.command)
         try:
-            console = await self._engine.execute(target.container_id, options)
+            console = await self._engine.execute(question.container_id, options)
             try:
                 said = await _output(console)
                 code = await console.exit_code()
@@ -80,22 +90,18 @@ class Checks:
             return Outcome(is_success=False, text=str(error))
         return Outcome(code == 0, said or f"command terminated with exit code {code}")
 
-    async def _get(self, target: Target, action: HTTPGetAction) -> Outcome:
-        port = probes.port(target.spec, action.port)
+    async def _get(self, question: Question, action: HTTPGetAction) -> Outcome:
+        port = questions.port(question.spec, action.port)
         if port is None:
-            return _no_port(target, action.port)
-        if self._http is None:
-            self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(ssl=False, force_close=True, limit=0),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-            )
+            return _no_port(question, action.port)
         headers = {"User-Agent": USER_AGENT, "Accept": "*/*"}
         headers |= {header.name: header.value for header in action.http_headers}
-        url = _url(action, action.host or target.address, port)
+        url = _url(action, action.host or question.address, port)
         try:
             for _ in range(REDIRECTS_MAX):
-                async with self._http.get(url, headers=headers, allow_redirects=False) as answer:
+                async with self._client().get(
+                    url, headers=headers, allow_redirects=False
+                ) as answer:
                     goes_to = _redirection(url, answer)
                 if goes_to is None:
                     break
@@ -103,9 +109,20 @@ class Checks:
             else:
                 return Outcome(is_success=False, text=f"stopped after {REDIRECTS_MAX} redirects")
         except (aiohttp.ClientError, ValueError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
             return Outcome(is_success=False, text=f'Get "{url}": {error}')
-        text = f"HTTP probe failed with statuscode: {answer.status}"
-        return Outcome(200 <= answer.status < 400, text)
+        is_good = question.is_any_answer_good or 200 <= answer.status < 400
+        return Outcome(is_good, f"HTTP probe failed with statuscode: {answer.status}")
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._http is None:
+            self._http = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(ssl=False, force_close=True, limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+            )
+        return self._http
 
 
 async def _output(console: Console) -> str:
@@ -131,11 +148,11 @@ def _redirection(url: URL, answer: aiohttp.ClientResponse) -> URL | None:
     return goes_to if goes_to.host == url.host else None
 
 
-async def _connect(target: Target, action: TCPSocketAction) -> Outcome:
-    port = probes.port(target.spec, action.port)
+async def _connect(question: Question, action: TCPSocketAction) -> Outcome:
+    port = questions.port(question.spec, action.port)
     if port is None:
-        return _no_port(target, action.port)
-    host = action.host or target.address
+        return _no_port(question, action.port)
+    host = action.host or question.address
     try:
         _, writer = await asyncio.open_connection(host, port)
     except OSError as error:
@@ -148,12 +165,12 @@ async def _connect(target: Target, action: TCPSocketAction) -> Outcome:
     return Outcome(is_success=True)
 
 
-async def _ask_grpc(target: Target, action: GRPCAction) -> Outcome:
+async def _ask_grpc(question: Question, action: GRPCAction) -> Outcome:
     # Here, since it costs an agent 20 MB that most never need.
     from grpc import StatusCode, aio  # noqa: PLC0415
     from grpc_health.v1 import health_pb2, health_pb2_grpc  # noqa: PLC0415
 
-    async with aio.insecure_channel(f"{target.address}:{action.port}") as channel:
+    async with aio.insecure_channel(f"{question.address}:{action.port}") as channel:
         request = health_pb2.HealthCheckRequest(service=action.service)
         try:
             answer = await health_pb2_grpc.HealthStub(channel).Check(request)
@@ -174,18 +191,23 @@ def _rpc_failed(error: "AioRpcError", unimplemented: object) -> str:
     return f"error: health rpc probe failed: {error.details()}"
 
 
-def _no_port(target: Target, named: int | str) -> Outcome:
-    text = f'container "{target.spec.name}" has no port of the name "{named}"'
+def _no_port(question: Question, named: int | str) -> Outcome:
+    text = f'container "{question.spec.name}" has no port of the name "{named}"'
     return Outcome(is_success=False, text=text)
 
 
-def _late(target: Target) -> str:
-    probe, seconds = target.probe, target.probe.timeout_seconds
-    if probe.exec is not None:
-        return f'command "{" ".join(probe.exec.command)}" timed out after {seconds}s'
-    if probe.grpc is not None:
-        return f"timeout: health rpc did not complete within {seconds}s"
-    if probe.http_get is not None:
-        named = probe.http_get.port
-        return f"no answer from {target.address}:{named} within {seconds}s"
-    return f"dial tcp {target.address}: i/o timeout after {seconds}s"
+def _late(question: Question) -> str:
+    address, seconds = question.address, question.timeout_s
+    match question.handler:
+        case ExecAction(command=command):
+            return f'command "{" ".join(command)}" timed out after {seconds}s'
+        case HTTPGetAction(port=named):
+            return f"no answer from {address}:{named} within {seconds}s"
+        case TCPSocketAction(port=named):
+            return f"dial tcp {address}:{named}: i/o timeout after {seconds}s"
+        case GRPCAction():
+            return f"timeout: health rpc did not complete within {seconds}s"
+        case SleepAction():
+            return f"the pause is longer than the {seconds}s that were left"
+        case handler:
+            assert_never(handler)

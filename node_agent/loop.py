@@ -13,11 +13,13 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
+from msgspec.structs import replace
 
 from node_agent import report
 from node_agent.checks import Checks
 from node_agent.core import probes, targets
 from node_agent.core.events import Told, field_path
+from node_agent.core.health import Health
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import Host, plan
@@ -101,15 +103,16 @@ class Agent:
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
         self._observer = Observer(engine, self._bell.set, resync_s=settings.resync_s)
+        self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
+            self._checks,
             self._tell,
             clock=clock,
             on_done=self._bell.set,
             concurrency=settings.engine_concurrency,
         )
-        self._checks = Checks(engine)
         self._probing = Probing(
             self._checks, self._tell, clock=clock, rng=rng, on_change=self._bell.set
         )
@@ -225,9 +228,13 @@ class Agent:
     def _follow_health(self, observed: Observed, tasks: asyncio.TaskGroup) -> None:
         """Ask what is to be asked of what runs now."""
         due = probes.targets(
-            self._desired, by_pod(observed), self._probing.health, self._settings.internal_ip
+            self._desired, by_pod(observed), observed.health, self._settings.internal_ip
         )
         self._probing.follow(due, self._observer.containers, tasks)
+
+    @property
+    def _health(self) -> Health:
+        return replace(self._probing.health, starting=self._executor.starting)
 
     def _observed(self) -> Observed:
         """Everything; without any assignment yet, nothing but the pool, so that pods stay."""
@@ -238,7 +245,7 @@ class Agent:
             containers=tuple(found.containers.values()) if is_told else (),
             images=found.image_names,
             memory=self._executor.memory(self._accepted_at_ms),
-            health=self._probing.health,
+            health=self._health,
         )
 
     # ---------------------------------------------------------------- report

@@ -79,7 +79,7 @@ class Probing:
         self, targets: Iterable[Target], existing: Collection[str], tasks: asyncio.TaskGroup
     ) -> None:
         """Make these probes and no others; forget containers that do not exist."""
-        wanted = {(target.container_id, target.kind): target for target in targets}
+        wanted = {(target.question.container_id, target.kind): target for target in targets}
         for key in self._tasks.keys() - wanted.keys():
             self._tasks.pop(key).cancel()
         for key, target in wanted.items():
@@ -99,9 +99,11 @@ class Probing:
         while True:
             next_s = loop.time() + period_s
             try:
-                self._note(key, target, await self._checks.ask(target))
+                self._note(key, target, await self._checks.ask(target.question))
             except Exception:  # a mistake of ours says nothing of the container
-                log.exception("probe.failed", pod=target.pod.name, container=target.spec.name)
+                log.exception(
+                    "probe.failed", pod=target.pod.name, container=target.question.spec.name
+                )
             await asyncio.sleep(max(0.0, next_s - loop.time()))
 
     def _note(self, key: tuple[str, Kind], target: Target, outcome: Outcome) -> None:
@@ -110,12 +112,14 @@ class Probing:
         now = after(before, target.probe, is_success=outcome.is_success, now_ms=now_ms)
         self._verdicts[key] = now
         if not outcome.is_success:
-            self._tell(target.pod, target.spec.name, events.unhealthy(target.kind, outcome.text))
+            self._tell(
+                target.pod, target.question.spec.name, events.unhealthy(target.kind, outcome.text)
+            )
         if now.is_good is not before.is_good:
             log.info(
                 "probe.verdict",
                 pod=target.pod.name,
-                container=target.spec.name,
+                container=target.question.spec.name,
                 probe=str(target.kind),
                 is_good=now.is_good,
                 text="" if now.is_good else outcome.text,

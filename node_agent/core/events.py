@@ -90,6 +90,12 @@ def unhealthy(probe: str, text: str) -> Told:
     return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe failed: {text}")
 
 
+def hook_failed(hook: str, text: str) -> Told:
+    """A hook (``postStart``, ``preStop``) did."""
+    name = f"{hook[0].upper()}{hook[1:]}Hook"
+    return Told(WARNING, f"Failed{name}", f"{name} failed: {text}")
+
+
 def killing(container: str, cause: str) -> Told:
     """A container is being ended."""
     if cause == "its definition changed":

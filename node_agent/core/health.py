@@ -60,13 +60,20 @@ def after(verdict: Verdict, probe: Probe, *, is_success: bool, now_ms: int) -> V
 
 
 class Health(Struct, frozen=True):
-    """What probes say of containers."""
+    """What is known of running containers.
+
+    Attributes:
+        verdicts: What probes say.
+        starting: Ids of those whose hook after the start is not done: they have not started yet.
+    """
 
     verdicts: Verdicts = {}
+    starting: frozenset[str] = frozenset()
 
     def has_started(self, spec: ContainerSpec, id: str) -> bool:
         """Whether a running container is past its start."""
-        return spec.startup_probe is None or self._is_good(id, Kind.STARTUP)
+        is_up = spec.startup_probe is None or self._is_good(id, Kind.STARTUP)
+        return is_up and id not in self.starting
 
     def is_ready(self, spec: ContainerSpec, id: str) -> bool:
         """Whether a running container can serve."""

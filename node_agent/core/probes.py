@@ -8,29 +8,23 @@ from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
-from node_agent.core import naming
+from node_agent.core import configs, naming
 from node_agent.core.health import Health, Kind
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, PodView, State
+from node_agent.core.question import Question
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.probe import Probe
 from proto.messages import AssignedPod
 
 
 class Target(Struct, frozen=True):
-    """One probe of one running container.
-
-    Attributes:
-        address: Of the pod.
-        started_at_ms: When the container was, epoch milliseconds.
-    """
+    """One probe of one running container, started at so many epoch milliseconds."""
 
     pod: PodKey
-    spec: ContainerSpec
-    container_id: str
     kind: Kind
     probe: Probe
-    address: str
+    question: Question
     started_at_ms: int
 
 
@@ -54,15 +48,17 @@ def targets(
         sandbox = view.sandbox if view else None
         if view is None or sandbox is None:
             continue
-        address = host_ip if pod.spec.host_network else sandbox.ip
+        address = configs.address(pod, sandbox, host_ip)
         for spec in asked:
             newest = view.newest(spec.name)
             if newest is None or newest.state is not State.RUNNING:
                 continue
             for kind, probe in _due(pod, spec, newest, health):
-                yield Target(
-                    naming.key(pod), spec, newest.id, kind, probe, address, newest.started_at_ms
-                )
+                if probe.handler is not None:
+                    question = Question(
+                        spec, newest.id, address, probe.handler, probe.timeout_seconds
+                    )
+                    yield Target(naming.key(pod), kind, probe, question, newest.started_at_ms)
 
 
 def has_probes(spec: ContainerSpec) -> bool:
@@ -73,8 +69,8 @@ def has_probes(spec: ContainerSpec) -> bool:
 def _due(
     pod: AssignedPod, spec: ContainerSpec, found: Container, health: Health
 ) -> Iterator[tuple[Kind, Probe]]:
-    if health.failed(spec, found.id):
-        return  # it is being ended
+    if found.id in health.starting or health.failed(spec, found.id):
+        return  # it does not count as running yet, or is being ended
     is_leaving = pod.delete_grace_s is not None
     if not health.has_started(spec, found.id):
         if spec.startup_probe is not None and not is_leaving:
@@ -84,10 +80,3 @@ def _due(
         yield Kind.READINESS, spec.readiness_probe
     if spec.liveness_probe is not None and not is_leaving:
         yield Kind.LIVENESS, spec.liveness_probe
-
-
-def port(spec: ContainerSpec, named: int | str) -> int | None:
-    """The number of a container's port; None when it has none of that name."""
-    if isinstance(named, int):
-        return named
-    return next((p.container_port for p in spec.ports if p.name == named), None)

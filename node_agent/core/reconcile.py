@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from node_agent.core import configs, images, initial, naming, restart
+from node_agent.core import configs, ending, images, initial, naming, restart
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -23,14 +23,25 @@ from node_agent.core.actions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    RunHook,
     SandboxConfig,
-    SignalContainer,
     StartContainer,
     StartSandbox,
     Wait,
 )
+from node_agent.core.ending import End
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Observed, PodView, Sandbox, State, by_pod, pool
+from node_agent.core.observed import (
+    Container,
+    HookKind,
+    Observed,
+    PodView,
+    Sandbox,
+    State,
+    by_pod,
+    pool,
+)
+from node_agent.core.question import Question
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -41,8 +52,8 @@ ATTEMPTS_KEPT = 2
 RETRY_MAX_MS = 30_000
 """The longest pause between tries at what Docker refuses; the first is one second."""
 
-GRACE_MIN_S = 2
-"""What a sidecar gets, however little the others left. Source: kubelet, minimumGracePeriod."""
+HOOK_S_MAX = 3600
+"""Of a hook after the start, for which Kubernetes knows no limit."""
 
 POOL_QUIET_MS = 300
 """The pool is filled once no pod was worked on for so long: a holder costs a core about
@@ -127,42 +138,32 @@ class _Planner:
             self.actions.append(RemoveSandbox(key, sandbox.id, cause))
 
     def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
-        """End what runs of a pod, sidecars after all others and the last first; whether any does.
+        """End what runs of a pod; whether anything does."""
+        ends = ending.whom(pod, view, self._memory, self._now_ms)
+        for container, grace_s in ends:
+            self._stop(key, pod, view, container, grace_s, cause)
+        return bool(ends)
 
-        They share one grace: what the others left of it is a sidecar's.
-        """
-        running = [c for c in view.containers if c.state is State.RUNNING]
-        sidecars = [spec.name for spec in pod.spec.sidecars] if pod else []
-        others = [c for c in running if c.container not in sidecars]
-        for container in others:
-            grace_s = configs.grace_s(pod) if pod else container.grace_s
-            self._stop(key, container, grace_s, cause)
-        if pod and running and not others:
-            last = max(running, key=lambda c: sidecars.index(c.container))
-            self._stop(key, last, self._grace_left_s(pod, view, last), cause)
-        return bool(running)
-
-    def _grace_left_s(self, pod: AssignedPod, view: PodView, sidecar: Container) -> int:
-        """Of its pod's grace, when the sidecar was asked to end, or is now."""
-        grace_s, signalled = configs.grace_s(pod), self._memory.signalled_at_ms
-        before = [signalled[c.id] for c in view.containers if c.has_ended and c.id in signalled]
-        if not before or grace_s == 0:
-            return grace_s
-        gone_ms = signalled.get(sidecar.id, self._now_ms) - min(before)
-        return max(GRACE_MIN_S, grace_s - gone_ms // 1000)
-
-    def _stop(self, key: PodKey, container: Container, grace_s: int, cause: str) -> None:
-        """Ask a running container to end, wait for its grace, then kill it."""
-        name, since_ms = container.container, self._memory.signalled_at_ms.get(container.id)
-        if since_ms is None and grace_s > 0:
-            signal = container.stop_signal
-            self.actions.append(SignalContainer(key, name, container.id, signal, cause))
-            return
-        due_ms = (since_ms or 0) + grace_s * 1000
-        if self._now_ms >= due_ms:
-            self.actions.append(KillContainer(key, name, container.id, cause))
+    def _stop(
+        self,
+        key: PodKey,
+        pod: AssignedPod | None,
+        view: PodView,
+        container: Container,
+        grace_s: int,
+        cause: str,
+    ) -> None:
+        """One step towards a container's end."""
+        step = ending.step(
+            End(key, pod, view, container, grace_s, cause),
+            self._memory,
+            self._host.ip,
+            self._now_ms,
+        )
+        if isinstance(step, int):
+            self._wakes.append(step)
         else:
-            self._wakes.append(due_ms)
+            self.actions.append(step)
 
     # -------------------------------------------------------------------- up
 
@@ -249,8 +250,9 @@ class _Planner:
             if self._is_held_back(key, spec.name):
                 return
             hostname = pod.name[:63] if configs.fits_pool(pod) else ""
+            has_hook = spec.post_start is not None
             self.actions.append(
-                StartContainer(key, spec.name, newest.id, hostname, cause="created")
+                StartContainer(key, spec.name, newest.id, hostname, "created", has_hook=has_hook)
             )
         elif newest.state is State.CREATED:
             cause = "made for another spec or sandbox"
@@ -259,12 +261,41 @@ class _Planner:
             cause = "its sandbox has died"
             self.actions.append(KillContainer(key, spec.name, newest.id, cause))
         elif not is_current:
-            self._stop(key, newest, configs.grace_s(pod), "its definition changed")
-        elif failed := self._observed.health.failed(spec, newest.id):
+            grace_s, cause = configs.grace_s(pod), "its definition changed"
+            self._stop(key, pod, view, newest, grace_s, cause)
+        else:
+            self._look_after(key, pod, spec, view, newest, sandbox)
+
+    def _look_after(
+        self,
+        key: PodKey,
+        pod: AssignedPod,
+        spec: ContainerSpec,
+        view: PodView,
+        running: Container,
+        sandbox: Sandbox,
+    ) -> None:
+        """A container that runs as it should: its hook, and what its probes say."""
+        grace_s = configs.grace_s(pod)
+        hook = self._memory.hooks.get((running.id, HookKind.POST_START))
+        if hook and spec.post_start and spec.post_start.handler and not hook.began_at_ms:
+            address = configs.address(pod, sandbox, self._host.ip)
+            question = Question(
+                spec,
+                running.id,
+                address,
+                spec.post_start.handler,
+                HOOK_S_MAX,
+                is_any_answer_good=True,
+            )
+            self.actions.append(RunHook(key, HookKind.POST_START, question, "started"))
+        elif hook and hook.error:
+            self._stop(key, pod, view, running, grace_s, f"failed {HookKind.POST_START} hook")
+        elif failed := self._observed.health.failed(spec, running.id):
             kind, probe = failed
             own_s = probe.termination_grace_period_seconds
-            grace_s = configs.grace_s(pod) if own_s is None else own_s
-            self._stop(key, newest, grace_s, f"failed {kind} probe")
+            cause = f"failed {kind} probe"
+            self._stop(key, pod, view, running, grace_s if own_s is None else own_s, cause)
 
     def _again(
         self,

@@ -145,7 +145,7 @@ def _container_status(
     attempts = view.attempts.get(spec.name, ())
     newest = attempts[0] if attempts else None
     previous = attempts[1] if len(attempts) > 1 else None
-    state = _state(pod, spec, newest, wait)
+    state = _state(pod, spec, newest, wait, health)
     if newest is not None and newest.has_ended and state.waiting is not None:
         previous = newest
     is_running = newest is not None and newest.state is State.RUNNING
@@ -168,9 +168,13 @@ def _container_status(
 
 
 def _state(
-    pod: AssignedPod, spec: ContainerSpec, newest: Container | None, wait: Wait | None
+    pod: AssignedPod,
+    spec: ContainerSpec,
+    newest: Container | None,
+    wait: Wait | None,
+    health: Health,
 ) -> ContainerState:
-    if newest is not None and newest.state is State.RUNNING:
+    if newest is not None and newest.state is State.RUNNING and newest.id not in health.starting:
         started_at = format_time(newest.started_at_ms)
         return ContainerState(running=ContainerStateRunning(started_at=started_at))
     is_leaving = pod.delete_grace_s is not None

@@ -49,6 +49,7 @@ def validate(
                 ("livenessProbe", container.liveness_probe),
                 ("readinessProbe", container.readiness_probe),
                 ("startupProbe", container.startup_probe),
+                ("lifecycle", container.lifecycle),
                 ("restartPolicy", container.restart_policy),
             )
             if value

@@ -23,12 +23,13 @@ def validate(at: str, container: Container) -> list[FieldError]:
         validation.forbidden(
             f"{at}.{name}", "may not be set for init containers without restartPolicy=Always"
         )
-        for name, probe in (
+        for name, value in (
+            ("lifecycle", container.lifecycle),
             ("livenessProbe", container.liveness_probe),
             ("readinessProbe", container.readiness_probe),
             ("startupProbe", container.startup_probe),
         )
-        if probe is not None
+        if value is not None
     ]
 
 

@@ -4,59 +4,20 @@ Three of them: has it started, can it serve, is it alive. Source of defaults and
 pkg/apis/core/v1/defaults.go and pkg/apis/core/validation, validateProbe.
 """
 
-import re
-
 from msgspec.structs import replace
 
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.handler import (
+    ExecAction,
+    GRPCAction,
+    Handler,
+    HTTPGetAction,
+    TCPSocketAction,
+    default_http,
+    validate_handlers,
+)
 from proto.meta import Model
-
-_PORT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
-_HEADER_NAME = re.compile(r"[-A-Za-z0-9]+")
-
-
-class HTTPHeader(Model, frozen=True, kw_only=True):
-    """One header of the request."""
-
-    name: str
-    value: str = ""
-
-
-class HTTPGetAction(Model, frozen=True, kw_only=True):
-    """Good when the answer's status is from 200 to 399.
-
-    Attributes:
-        port: A number, or the name of a port of the container.
-        host: Empty for the pod's own address.
-        scheme: ``HTTP`` or ``HTTPS``, whose certificate is not looked at.
-    """
-
-    port: int | str
-    path: str = ""
-    host: str = ""
-    scheme: str = ""
-    http_headers: tuple[HTTPHeader, ...] = ()
-
-
-class TCPSocketAction(Model, frozen=True, kw_only=True):
-    """Good when a connection is accepted."""
-
-    port: int | str
-    host: str = ""
-
-
-class ExecAction(Model, frozen=True, kw_only=True):
-    """Good when this program, run in the container, exits with 0."""
-
-    command: tuple[str, ...] = ()
-
-
-class GRPCAction(Model, frozen=True, kw_only=True):
-    """Good when the gRPC health service answers SERVING for this service."""
-
-    port: int
-    service: str = ""
 
 
 class Probe(Model, frozen=True, kw_only=True):
@@ -80,15 +41,19 @@ class Probe(Model, frozen=True, kw_only=True):
     failure_threshold: int = 0
     termination_grace_period_seconds: int | None = None
 
+    @property
+    def handler(self) -> Handler | None:
+        """The way to ask; there is one in every valid probe."""
+        return self.exec or self.http_get or self.tcp_socket or self.grpc
+
 
 def default_probe(probe: Probe | None) -> Probe | None:
     """The probe with Kubernetes' defaults."""
     if probe is None:
         return None
-    http = probe.http_get
     return replace(
         probe,
-        http_get=http and replace(http, path=http.path or "/", scheme=http.scheme or "HTTP"),
+        http_get=default_http(probe.http_get),
         timeout_seconds=probe.timeout_seconds or 1,
         period_seconds=probe.period_seconds or 10,
         success_threshold=probe.success_threshold or 1,
@@ -106,7 +71,7 @@ def validate_probe(at: str, probe: Probe | None, *, ends_containers: bool) -> li
     """
     if probe is None:
         return []
-    errors = validate_handler(at, probe.exec, probe.http_get, probe.tcp_socket, probe.grpc)
+    errors = validate_handlers(at, probe.exec, probe.http_get, probe.tcp_socket, probe.grpc)
     for name, value in (
         ("initialDelaySeconds", probe.initial_delay_seconds),
         ("timeoutSeconds", probe.timeout_seconds),
@@ -127,55 +92,3 @@ def validate_probe(at: str, probe: Probe | None, *, ends_containers: bool) -> li
     if grace_s is not None and grace_s <= 0:
         errors.append(validation.invalid(f"{at}.{grace_at}", grace_s, "must be greater than 0"))
     return errors
-
-
-def validate_handler(
-    at: str,
-    exec_: ExecAction | None,
-    http: HTTPGetAction | None,
-    tcp: TCPSocketAction | None,
-    grpc: GRPCAction | None = None,
-) -> list[FieldError]:
-    """What is wrong with the one way to ask, or with there being none or two."""
-    errors: list[FieldError] = []
-    given = {"exec": exec_, "httpGet": http, "tcpSocket": tcp, "grpc": grpc}
-    names = [name for name, action in given.items() if action is not None]
-    errors += [
-        validation.forbidden(f"{at}.{name}", "may not specify more than 1 handler type")
-        for name in names[1:]
-    ]
-    if not names:
-        errors.append(validation.required(at, "must specify a handler type"))
-    if exec_ is not None and not exec_.command:
-        errors.append(validation.required(f"{at}.exec.command"))
-    if http is not None:
-        errors += _validate_http(f"{at}.httpGet", http)
-    if tcp is not None:
-        errors += _validate_port(f"{at}.tcpSocket.port", tcp.port)
-    if grpc is not None:
-        errors += validation.port(f"{at}.grpc.port", grpc.port)
-    return errors
-
-
-def _validate_http(at: str, http: HTTPGetAction) -> list[FieldError]:
-    errors = _validate_port(f"{at}.port", http.port)
-    errors += validation.one_of(f"{at}.scheme", http.scheme, ("HTTP", "HTTPS"))
-    for index, header in enumerate(http.http_headers):
-        if not _HEADER_NAME.fullmatch(header.name):
-            text = "a valid HTTP header must consist of alphanumeric characters or '-'"
-            where = f"{at}.httpHeaders[{index}].name"
-            errors.append(validation.invalid(where, header.name, text))
-    return errors
-
-
-def _validate_port(at: str, value: int | str) -> list[FieldError]:
-    if isinstance(value, int):
-        return validation.port(at, value)
-    is_name = 0 < len(value) <= 15 and "--" not in value and _PORT_NAME.fullmatch(value)
-    if is_name and any("a" <= sign <= "z" for sign in value):
-        return []
-    text = (
-        "must be a port's name: at most 15 lower case alphanumeric characters or '-', with at "
-        "least one letter"
-    )
-    return [validation.invalid(at, value, text)]

@@ -9,21 +9,22 @@ import grpc.aio
 import pytest
 from aiohttp import web
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from msgspec.structs import replace
 
 from node_agent.checks import Checks, Outcome
-from node_agent.core.health import Kind
-from node_agent.core.probes import Target
+from node_agent.core.question import Question
 from node_agent.engine.docker import Docker
 from proto.kinds.container import ContainerPort
-from proto.kinds.probe import (
+from proto.kinds.handler import (
     ExecAction,
     GRPCAction,
     HTTPGetAction,
     HTTPHeader,
-    Probe,
     TCPSocketAction,
-    default_probe,
 )
+from proto.kinds.lifecycle import Lifecycle, LifecycleHandler
+from proto.kinds.probe import Probe, default_probe
+from proto.messages import LogRequest
 from tests.integration.test_agent import a_node
 from tests.unit.node_agent import given
 from tests.unit.node_agent.node import pod as reported
@@ -33,11 +34,10 @@ pytestmark = pytest.mark.docker
 HOST = "127.0.0.1"
 
 
-def target(probe: Probe, container_id: str = "", **fields: object) -> Target:
-    defaulted = default_probe(probe)
-    assert defaulted is not None
-    spec = given.spec(**fields)
-    return Target(given.key(), spec, container_id, Kind.READINESS, defaulted, HOST, 0)
+def question(probe: Probe, container_id: str = "", **fields: object) -> Question:
+    found = default_probe(probe)
+    assert found is not None
+    return Question(given.spec(**fields), container_id, HOST, found.handler, found.timeout_seconds)
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ async def a_website() -> AsyncIterator[int]:
 async def test_an_http_probe_takes_the_word_of_the_answers_status(path, is_success, text):
     async with asking() as checks, a_website() as port:
         probe = Probe(http_get=HTTPGetAction(port=port, path=path))
-        outcome = await checks.ask(target(probe))
+        outcome = await checks.ask(question(probe))
         assert outcome.is_success is is_success
         assert text in outcome.text
 
@@ -110,8 +110,8 @@ async def test_an_http_probe_may_name_its_port_and_send_headers():
         headers = (HTTPHeader(name="Host", value="shop"),)
         probe = Probe(http_get=HTTPGetAction(port="web", path="/named", http_headers=headers))
         ports = (ContainerPort(name="web", container_port=port),)
-        assert (await checks.ask(target(probe, ports=ports))).is_success
-        assert await checks.ask(target(probe)) == Outcome(
+        assert (await checks.ask(question(probe, ports=ports))).is_success
+        assert await checks.ask(question(probe)) == Outcome(
             is_success=False, text='container "c" has no port of the name "web"'
         )
 
@@ -121,18 +121,18 @@ async def test_a_port_that_nobody_listens_on_is_a_failure_and_not_an_accident():
         unused.bind((HOST, 0))
         port = unused.getsockname()[1]
         async with asking() as checks:
-            refused = await checks.ask(target(Probe(tcp_socket=TCPSocketAction(port=port))))
+            refused = await checks.ask(question(Probe(tcp_socket=TCPSocketAction(port=port))))
             assert refused.text == f"dial tcp {HOST}:{port}: connect: connection refused"
             get = Probe(http_get=HTTPGetAction(port=port))
-            assert not (await checks.ask(target(get))).is_success
-            rpc = await checks.ask(target(Probe(grpc=GRPCAction(port=port))))
+            assert not (await checks.ask(question(get))).is_success
+            rpc = await checks.ask(question(Probe(grpc=GRPCAction(port=port))))
             assert not rpc.is_success
             assert rpc.text.startswith("error: health rpc probe failed")
 
 
 async def test_a_tcp_probe_is_content_with_a_connection():
     async with asking() as checks, a_website() as port:
-        assert (await checks.ask(target(Probe(tcp_socket=TCPSocketAction(port=port))))).is_success
+        assert (await checks.ask(question(Probe(tcp_socket=TCPSocketAction(port=port))))).is_success
 
 
 async def test_a_grpc_probe_asks_the_health_service():
@@ -143,10 +143,10 @@ async def test_a_grpc_probe_asks_the_health_service():
     await server.start()
     try:
         async with asking() as checks:
-            asked = target(Probe(grpc=GRPCAction(port=port)))
+            asked = question(Probe(grpc=GRPCAction(port=port)))
             assert (await checks.ask(asked)).is_success
             await servicer.set("shop", health_pb2.HealthCheckResponse.NOT_SERVING)
-            shop = await checks.ask(target(Probe(grpc=GRPCAction(port=port, service="shop"))))
+            shop = await checks.ask(question(Probe(grpc=GRPCAction(port=port, service="shop"))))
             assert shop == Outcome(
                 is_success=False, text='service unhealthy (responded with "NOT_SERVING")'
             )
@@ -198,4 +198,32 @@ async def execute(node, script: str) -> None:
     newest = max(containers, key=lambda c: c.attempt)
     probe = Probe(exec=ExecAction(command=("sh", "-c", script)))
     async with asking() as checks:
-        assert (await checks.ask(target(probe, newest.id))).is_success
+        assert (await checks.ask(question(probe, newest.id))).is_success
+
+
+async def test_hooks_run_in_the_container_after_its_start_and_before_its_end():
+    """What they write to its output, in order, is in its log."""
+    say = "trap 'echo told to end; exit 0' TERM; echo started; sleep 1000 & wait"
+    hooks = [
+        LifecycleHandler(
+            exec=ExecAction(command=("sh", "-c", f"sleep 0.2; echo {said} > /proc/1/fd/1"))
+        )
+        for said in ("hello", "goodbye")
+    ]
+    probed = given.spec(
+        "c0",
+        image="demo/busybox:1",
+        command=("sh", "-c", say),
+        lifecycle=Lifecycle(post_start=hooks[0], pre_stop=hooks[1]),
+    )
+    found = given.pod("web", probed, policy="Never")
+    async with a_node() as node:
+        await node.assign(found)
+        await node.running("web")
+        assert await node.logs(LogRequest(pod_uid=found.uid, container="c0")) == b"started\nhello\n"
+        async with asyncio.TaskGroup() as tasks:
+            everything = LogRequest(pod_uid=found.uid, container="c0", follow=True)
+            following = tasks.create_task(node.logs(everything))
+            await node.assign(replace(found, delete_grace_s=20))
+            await node.until(lambda r: (w := reported(r, "web")) and w.is_gone)
+        assert following.result() == b"started\nhello\ngoodbye\ntold to end\n"

@@ -4,9 +4,11 @@ import pytest
 
 from node_agent.core.health import UNASKED, Health, Kind, Verdict, after
 from node_agent.core.observed import State, by_pod
-from node_agent.core.probes import port, targets
+from node_agent.core.probes import targets
+from node_agent.core.question import port
 from proto.kinds.container import ContainerPort
-from proto.kinds.probe import ExecAction, Probe, default_probe
+from proto.kinds.handler import ExecAction
+from proto.kinds.probe import Probe, default_probe
 from tests.unit.node_agent.given import container, observed, pod, sandbox, spec
 from tests.unit.node_agent.node import Node, pod as reported
 from tests.unit.node_agent.test_loop import a_node, on_virtual_time

@@ -8,8 +8,9 @@ from node_agent.core.health import Health, Kind, Verdict
 from node_agent.core.observed import Container, State, by_pod
 from node_agent.core.status import HEALTHY, pod_status
 from proto.kinds.container import Container as ContainerSpec
+from proto.kinds.handler import ExecAction
 from proto.kinds.pod import PodStatus, default_spec
-from proto.kinds.probe import ExecAction, Probe, default_probe
+from proto.kinds.probe import Probe, default_probe
 from proto.messages import AssignedPod
 from proto.meta import condition
 from tests.unit.node_agent.given import (

@@ -11,6 +11,15 @@ from proto.kinds.container import (
     ContainerStatus,
     ResourceRequirements,
 )
+from proto.kinds.handler import (
+    ExecAction,
+    GRPCAction,
+    HTTPGetAction,
+    HTTPHeader,
+    SleepAction,
+    TCPSocketAction,
+)
+from proto.kinds.lifecycle import Lifecycle, LifecycleHandler
 from proto.kinds.pod import (
     PODS,
     Pod,
@@ -21,14 +30,7 @@ from proto.kinds.pod import (
     requests,
     validate_spec,
 )
-from proto.kinds.probe import (
-    ExecAction,
-    GRPCAction,
-    HTTPGetAction,
-    HTTPHeader,
-    Probe,
-    TCPSocketAction,
-)
+from proto.kinds.probe import Probe
 from proto.meta import ObjectMeta
 
 EXEC = ExecAction(command=("true",))
@@ -127,6 +129,26 @@ def test_init_containers_have_rules_of_their_own():
     assert errors(own=a_container(restart_policy="Always")) == {
         "spec.containers[0].restartPolicy": "Forbidden: may not be set for non-init containers"
     }
+
+
+@pytest.mark.parametrize(
+    ("hook", "field", "says"),
+    [
+        (LifecycleHandler(), "", "must specify a handler type"),
+        (LifecycleHandler(exec=EXEC, sleep=SleepAction(seconds=1)), ".sleep", "more than 1"),
+        (
+            LifecycleHandler(sleep=SleepAction(seconds=-1)),
+            ".sleep.seconds",
+            "greater than or equal",
+        ),
+        (LifecycleHandler(http_get=HTTPGetAction(port=0)), ".httpGet.port", "between 1 and 65535"),
+    ],
+)
+def test_a_wrong_hook_is_refused_by_its_field(hook, field, says):
+    found = errors(own=a_container(lifecycle=Lifecycle(pre_stop=hook)))
+    at = f"spec.containers[0].lifecycle.preStop{field}"
+    assert list(found) == [at]
+    assert says in found[at]
 
 
 def asking(name: str, cpu: str, **fields: object) -> Container:
