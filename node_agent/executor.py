@@ -9,7 +9,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import assert_never
 
 import structlog
+from msgspec.structs import replace
 
+from node_agent.checks import Checks
 from node_agent.core import events, naming
 from node_agent.core.actions import (
     Action,
@@ -21,6 +23,7 @@ from node_agent.core.actions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    RunHook,
     SignalContainer,
     StartContainer,
     StartSandbox,
@@ -30,6 +33,8 @@ from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
     Failure,
+    Hook,
+    HookKind,
     Memory,
     Pull,
     Sandbox,
@@ -65,6 +70,7 @@ class Executor:
         self,
         engine: Engine,
         observer: Observer,
+        checks: Checks,
         tell: Tell,
         *,
         clock: Callable[[], int],
@@ -76,6 +82,7 @@ class Executor:
         Args:
             engine: What to act on.
             observer: Told of what was done.
+            checks: Runs hooks.
             tell: Where events go.
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
@@ -83,6 +90,7 @@ class Executor:
         """
         self._engine = engine
         self._observer = observer
+        self._checks = checks
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
@@ -90,6 +98,7 @@ class Executor:
         self._pull_gate = asyncio.Semaphore(PULLS_MAX)
         self._busy: set[str | None] = set()
         self._signalled: dict[str, int] = {}
+        self._hooks: dict[tuple[str, HookKind], Hook] = {}
         self._pulling: set[str] = set()
         self._pulls: dict[str, Pull] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
@@ -101,6 +110,15 @@ class Executor:
         """By pod uid and container: why nothing is done about it for now."""
         return self._waits
 
+    @property
+    def starting(self) -> frozenset[str]:
+        """Containers whose hook after the start is not done."""
+        return frozenset(
+            id
+            for (id, kind), hook in self._hooks.items()
+            if kind is HookKind.POST_START and not hook.is_done
+        )
+
     def is_busy(self, uid: str) -> bool:
         """Whether an action runs for the pod."""
         return uid in self._busy
@@ -111,6 +129,7 @@ class Executor:
             accepted_at_ms=dict(accepted_at_ms),
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
+            hooks=dict(self._hooks),
             pulling=frozenset(self._pulling),
             pulls=dict(self._pulls),
             failures=dict(self._failures),
@@ -123,6 +142,7 @@ class Executor:
         self._pulls = {k: v for k, v in self._pulls.items() if k in images}
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
+        self._hooks = {k: v for k, v in self._hooks.items() if k[0] in containers}
 
     def carry_out(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
         """Begin all of it; pods side by side, and the actions of one pod too."""
@@ -132,6 +152,10 @@ class Executor:
             if isinstance(action, PullImage):
                 self._pulling.add(action.image)
                 tasks.create_task(self._pull(action))
+            elif isinstance(action, RunHook):
+                key = action.question.container_id, action.hook
+                self._hooks[key] = Hook(began_at_ms=self._clock())
+                tasks.create_task(self._run_hook(key, action))
             else:
                 by_pod.setdefault(action.pod.uid if action.pod else None, []).append(action)
         for uid, actions in by_pod.items():
@@ -225,8 +249,8 @@ class Executor:
                 await self._observer.look(action.container_id)
             case RemoveContainer():
                 await self._remove(action.container_id)
-            case PullImage():
-                raise AssertionError("pulls hold up no pod: see carry_out")
+            case PullImage() | RunHook():
+                raise AssertionError("pulls and hooks hold up no pod: see carry_out")
             case _:
                 assert_never(action)
 
@@ -290,6 +314,8 @@ class Executor:
     async def _start_container(self, action: StartContainer) -> None:
         id = action.container_id
         self._observer.hushed.add(id)
+        if action.has_hook:
+            self._hooks[id, HookKind.POST_START] = Hook()
         try:
             async with self._gate:
                 await self._engine.start(id, hostname=action.hostname)
@@ -307,6 +333,20 @@ class Executor:
         self._failures.pop((action.pod.uid, action.container), None)
         self._tell(action.pod, action.container, events.started(action.container))
         log.info("container.started", pod=action.pod.name, container=action.container)
+
+    async def _run_hook(self, key: tuple[str, HookKind], action: RunHook) -> None:
+        """On nobody's path: the plan knows what has to wait for it."""
+        name, error, began = action.question.spec.name, "", self._hooks[key]
+        try:
+            outcome = await self._checks.ask(action.question)
+            error = "" if outcome.is_success else outcome.text
+        except Exception:  # a mistake of ours says nothing of the container
+            log.exception("hook.unfinished", pod=action.pod.name, container=name)
+        if error:
+            self._tell(action.pod, name, events.hook_failed(action.hook, error))
+            log.info("hook.failed", pod=action.pod.name, container=name, error=error)
+        self._hooks[key] = replace(began, is_done=True, error=error)
+        self._on_done()
 
     async def _signal(self, id: str, signal: str) -> None:
         try:

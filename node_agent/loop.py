@@ -13,19 +13,23 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
-from msgspec import Struct
+from msgspec.structs import replace
 
 from node_agent import report
-from node_agent.core import targets
+from node_agent.checks import Checks
+from node_agent.core import probes, targets
 from node_agent.core.events import Told, field_path
+from node_agent.core.health import Health
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import Host, plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
+from node_agent.kept import Keeper
 from node_agent.meter import Meter
 from node_agent.observer import Observer
+from node_agent.probing import Probing
 from node_agent.settings import Settings
 from node_agent.streams import StreamServer
 from proto import codec, subjects
@@ -64,21 +68,6 @@ PROBES_MAX = 64
 T = TypeVar("T")
 
 
-class Kept(Struct, frozen=True):
-    """What the agent remembers on disk.
-
-    Attributes:
-        assignment: The newest; None before the first.
-        accepted_at_ms: By pod uid: when it was first assigned, epoch milliseconds.
-        incarnation: Of the agent that wrote this. The next one's is greater, though the clock was
-            set back meanwhile: or its reports would pass for old ones.
-    """
-
-    assignment: Assignment | None = None
-    accepted_at_ms: dict[str, int] = {}
-    incarnation: int = 0
-
-
 class Agent:
     """One node's agent."""
 
@@ -108,7 +97,7 @@ class Agent:
         self._settings = settings
         self._node = settings.node_name
         self._bus = bus
-        self._disk = disk
+        self._keeper = Keeper(disk)
         self._prober = prober
         self._clock = clock
         self._rng = rng
@@ -117,13 +106,18 @@ class Agent:
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
         self._observer = Observer(engine, self._look_again, resync_s=settings.resync_s)
+        self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
+            self._checks,
             self._tell,
             clock=clock,
             on_done=self._bell.set,
             concurrency=settings.engine_concurrency,
+        )
+        self._probing = Probing(
+            self._checks, self._tell, clock=clock, rng=rng, on_change=self._bell.set
         )
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(
@@ -136,7 +130,7 @@ class Agent:
         )
         self.rejected = 0
         """Messages that could not be understood."""
-        self._incarnation = 0  # see `Kept`
+        self._incarnation = 0  # see `kept.Kept`
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
@@ -146,17 +140,20 @@ class Agent:
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
         await self._remember()
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._observer.run())
-            tasks.create_task(self._reconcile(tasks))
-            tasks.create_task(self._beat())
-            tasks.create_task(self._report())
-            tasks.create_task(self._publish_events())
-            tasks.create_task(self._accept_assignments())
-            tasks.create_task(self._answer_report_requests())
-            tasks.create_task(self._answer_probes())
-            tasks.create_task(self._stream_server.run())
-            tasks.create_task(self._meter.run(self._incarnation))
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._observer.run())
+                tasks.create_task(self._reconcile(tasks))
+                tasks.create_task(self._beat())
+                tasks.create_task(self._report())
+                tasks.create_task(self._publish_events())
+                tasks.create_task(self._accept_assignments())
+                tasks.create_task(self._answer_report_requests())
+                tasks.create_task(self._answer_probes())
+                tasks.create_task(self._stream_server.run())
+                tasks.create_task(self._meter.run(self._incarnation))
+        finally:
+            await self._checks.close()
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
@@ -172,25 +169,14 @@ class Agent:
     # --------------------------------------------------------- what to run
 
     async def _remember(self) -> None:
-        content = await self._disk.load()
-        kept = Kept()
-        if content is not None:
-            try:
-                kept = codec.decode(content, Kept)
-            except BadRequest as error:
-                log.warning("assignment.unreadable", error=str(error))
+        kept = await self._keeper.load()
         self._incarnation = max(self._clock(), kept.incarnation + 1)
-        await self._keep(kept.assignment, kept.accepted_at_ms)
+        await self._keeper.save(incarnation=self._incarnation)
+        self._probing.remember(kept.good)
         if kept.assignment is not None:
             self._adopt(kept.assignment, kept.accepted_at_ms)
             held = kept.assignment
             log.info("assignment.remembered", pods=len(held.pods), epoch=held.epoch)
-
-    async def _keep(self, assignment: Assignment | None, accepted_at_ms: dict[str, int]) -> None:
-        try:
-            await self._disk.save(codec.encode(Kept(assignment, accepted_at_ms, self._incarnation)))
-        except OSError as error:
-            log.error("assignment.unsaved", error=str(error))  # noqa: TRY400
 
     def _adopt(self, assignment: Assignment, accepted_at_ms: dict[str, int]) -> None:
         self._assignment = assignment
@@ -226,7 +212,7 @@ class Agent:
         """Keep it, then follow it: an agent that crashes must not wake up with an older one."""
         now_ms = self._clock()
         accepted = {pod.uid: self._accepted_at_ms.get(pod.uid, now_ms) for pod in assignment.pods}
-        await self._keep(assignment, accepted)
+        await self._keeper.save(assignment=assignment, accepted_at_ms=accepted)
         self._adopt(assignment, accepted)
         log.debug("assignment.accepted", generation=assignment.generation)
 
@@ -243,8 +229,10 @@ class Agent:
             wait_ms = LOOK_AGAIN_MS_MAX
             if self._observer.has_looked and not self._observer.error:
                 now_ms = self._clock()
-                steps = plan(self._desired, self._observed(), self._host, now_ms)
+                observed = self._observed()
+                steps = plan(self._desired, observed, self._host, now_ms)
                 self._executor.carry_out(steps, tasks)
+                self._follow_health(observed, tasks)
                 if steps.wake_at_ms is not None:
                     wait_ms = min(wait_ms, max(1, steps.wake_at_ms - now_ms))
             self._report_bell.set()
@@ -253,6 +241,17 @@ class Agent:
                     await self._bell.wait()
             except TimeoutError:
                 pass
+
+    def _follow_health(self, observed: Observed, tasks: asyncio.TaskGroup) -> None:
+        """Ask what is to be asked of what runs now."""
+        due = probes.targets(
+            self._desired, by_pod(observed), observed.health, self._settings.internal_ip
+        )
+        self._probing.follow(due, self._observer.containers, tasks)
+
+    @property
+    def _health(self) -> Health:
+        return replace(self._probing.health, starting=self._executor.starting)
 
     def _observed(self) -> Observed:
         """Everything; without any assignment yet, nothing but the pool, so that pods stay."""
@@ -263,6 +262,7 @@ class Agent:
             containers=tuple(found.containers.values()) if is_told else (),
             images=found.image_names,
             memory=self._executor.memory(self._accepted_at_ms),
+            health=self._health,
         )
 
     # ---------------------------------------------------------------- report
@@ -283,6 +283,8 @@ class Agent:
                 continue
             self._reported = content
             self._report_version += 1
+            if (good := self._probing.good) != self._keeper.kept.good:
+                await self._keeper.save(good=good)
             try:
                 await self._bus.publish(subject, codec.encode(self._new_report()))
             except Unavailable as error:
@@ -311,12 +313,14 @@ class Agent:
         """Every assigned pod; none before the engine was looked at: nothing is known of them."""
         if not self._observer.has_looked:
             return ()
-        views = by_pod(self._observed())
+        observed = self._observed()
+        views = by_pod(observed)
         return tuple(
             report.pod_report(
                 pod,
                 report.view_of(pod, views),
                 self._executor.waits,
+                observed.health,
                 host_ip=self._settings.internal_ip,
                 accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
                 is_busy=self._executor.is_busy(pod.uid),
@@ -346,7 +350,6 @@ class Agent:
 
     def _tell(self, pod: PodKey, container: str, told: Told) -> None:
         known = self._desired.get(pod.uid)
-        debugging = [c.name for c in known.spec.ephemeral_containers] if known else []
         event = NodeEvent(
             node=self._node,
             namespace=pod.namespace,
@@ -356,7 +359,7 @@ class Agent:
             reason=told.reason,
             message=told.message,
             at_ms=self._clock(),
-            field_path=field_path(container, debugging),
+            field_path=field_path(container, known.spec if known else None),
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)

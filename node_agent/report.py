@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from node_agent.core import naming
 from node_agent.core.actions import Wait
+from node_agent.core.health import Health
 from node_agent.core.observed import PodView
 from node_agent.core.status import pod_status
 from node_agent.engine import EngineInfo, Image
@@ -74,6 +75,7 @@ def pod_report(
     pod: AssignedPod,
     view: PodView,
     waits: Mapping[tuple[str, str], Wait],
+    health: Health,
     *,
     host_ip: str,
     accepted_at_ms: int,
@@ -84,7 +86,7 @@ def pod_report(
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        status=pod_status(pod, view, waits, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
+        status=pod_status(pod, view, waits, health, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )
 

@@ -9,6 +9,8 @@ from typing import assert_never
 from msgspec import Struct
 
 from node_agent.core.naming import PodKey
+from node_agent.core.observed import HookKind
+from node_agent.core.question import Question
 
 
 class PublishedPort(Struct, frozen=True):
@@ -117,12 +119,23 @@ class StartContainer(Struct, frozen=True):
 
     Attributes:
         hostname: To be set once it runs, because its holder has another; empty: it is right.
+        has_hook: Whether it is to be told something right after its start.
     """
 
     pod: PodKey
     container: str
     container_id: str
     hostname: str
+    cause: str
+    has_hook: bool = False
+
+
+class RunHook(Struct, frozen=True):
+    """Tell a running container something; nothing waits for it but what the plan lets wait."""
+
+    pod: PodKey
+    hook: HookKind
+    question: Question
     cause: str
 
 
@@ -162,6 +175,7 @@ Action = (
     | RemoveSandbox
     | CreateContainer
     | StartContainer
+    | RunHook
     | SignalContainer
     | KillContainer
     | RemoveContainer
@@ -221,6 +235,9 @@ def _line(action: Action) -> str:  # one case an action
             return f"create {action.config.name}: {action.cause}"
         case StartContainer():
             return f"start {action.pod.name}/{action.container}: {action.cause}"
+        case RunHook():
+            name = f"{action.pod.name}/{action.question.spec.name}"
+            return f"{action.hook} hook of {name}: {action.cause}"
         case SignalContainer():
             return f"{action.signal} {action.pod.name}/{action.container}: {action.cause}"
         case KillContainer():

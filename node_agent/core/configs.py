@@ -20,6 +20,11 @@ def grace_s(pod: AssignedPod) -> int:
     return GRACE_DEFAULT_S if own is None else own
 
 
+def address(pod: AssignedPod, sandbox: Sandbox, host_ip: str) -> str:
+    """Where the pod answers."""
+    return host_ip if pod.spec.host_network else sandbox.ip
+
+
 def fits_pool(pod: AssignedPod) -> bool:
     """Whether any holder will do: what a holder is told at its making cannot be changed later."""
     return not (pod.spec.hostname or pod.spec.host_network or _published(pod))
@@ -61,8 +66,7 @@ def container_config(
     """The next attempt at one of the pod's containers."""
     key = naming.key(pod)
     limits, requests = spec.resources.limits, spec.resources.requests
-    pod_ip = host_ip if pod.spec.host_network else sandbox.ip
-    env = environment(pod, spec, pod_ip=pod_ip, host_ip=host_ip)
+    env = environment(pod, spec, pod_ip=address(pod, sandbox, host_ip), host_ip=host_ip)
     return ContainerConfig(
         name=naming.container_name(key, spec.name, attempt),
         labels=naming.container_labels(

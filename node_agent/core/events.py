@@ -1,8 +1,8 @@
 """What people read in ``kubectl get events``. Source of the words: the kubelet."""
 
-from collections.abc import Collection
-
 from msgspec import Struct
+
+from proto.kinds.pod import PodSpec
 
 NORMAL = "Normal"
 WARNING = "Warning"
@@ -16,15 +16,22 @@ class Told(Struct, frozen=True):
     message: str
 
 
-def field_path(container: str, debugging: Collection[str] = ()) -> str:
+def field_path(container: str, spec: PodSpec | None) -> str:
     """What an event is about; empty: the pod as a whole.
 
     Args:
         container: Its name.
-        debugging: The names of the pod's ephemeral containers.
+        spec: Of its pod; None when that is not known any more.
     """
-    kind = "ephemeralContainers" if container in debugging else "containers"
-    return f"spec.{kind}{{{container}}}" if container else ""
+    if not container:
+        return ""
+    kind = "containers"
+    if spec is not None:
+        if any(found.name == container for found in spec.init_containers):
+            kind = "initContainers"
+        elif any(found.name == container for found in spec.ephemeral_containers):
+            kind = "ephemeralContainers"
+    return f"spec.{kind}{{{container}}}"
 
 
 def pulling(image: str) -> Told:
@@ -78,10 +85,23 @@ def sandbox_changed() -> Told:
     return Told(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
 
 
+def unhealthy(probe: str, text: str) -> Told:
+    """A probe failed once."""
+    return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe failed: {text}")
+
+
+def hook_failed(hook: str, text: str) -> Told:
+    """A hook (``postStart``, ``preStop``) did."""
+    name = f"{hook[0].upper()}{hook[1:]}Hook"
+    return Told(WARNING, f"Failed{name}", f"{name} failed: {text}")
+
+
 def killing(container: str, cause: str) -> Told:
     """A container is being ended."""
     if cause == "its definition changed":
         text = f"Container {container} definition changed, will be restarted"
+    elif cause.startswith("failed "):
+        text = f"Container {container} {cause}, will be restarted"
     else:
         text = f"Stopping container {container}"
     return Told(NORMAL, "Killing", text)

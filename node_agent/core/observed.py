@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node_agent.core.health import Health
 from node_agent.core.naming import PodKey
 
 
@@ -111,6 +112,26 @@ class Pull(Struct, frozen=True):
     failure: Failure | None = None
 
 
+class HookKind(StrEnum):
+    """When a hook runs, as manifests spell it."""
+
+    POST_START = "postStart"
+    PRE_STOP = "preStop"
+
+
+class Hook(Struct, frozen=True):
+    """How far one hook of one container is.
+
+    Attributes:
+        began_at_ms: 0 while it is still to run.
+        error: Why it failed; empty when it did not.
+    """
+
+    began_at_ms: int = 0
+    is_done: bool = False
+    error: str = ""
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """What Docker cannot know. Losing it (the agent restarts) costs a retry, never a container.
 
@@ -118,6 +139,8 @@ class Memory(Struct, frozen=True, kw_only=True):
         accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
         busy: Uids of pods that an action runs for; None among them for the pool.
         signalled_at_ms: By container id: when its program was asked to end.
+        hooks: By container id. Whether a container that an earlier agent started has run its hook
+            is not known, nor is it run again, as in Kubernetes.
         pulling: Images that are being pulled, as the pod names them.
         pulls: By image: what became of it.
         failures: By pod uid and container name; the name is empty for the sandbox.
@@ -127,6 +150,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     accepted_at_ms: Mapping[str, int] = {}
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
+    hooks: Mapping[tuple[str, HookKind], Hook] = {}
     pulling: frozenset[str] = frozenset()
     pulls: Mapping[str, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
@@ -138,12 +162,14 @@ class Observed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         images: Names of the images that are here, as `image_names` spells them.
+        health: What probes say of the containers.
     """
 
     sandboxes: tuple[Sandbox, ...] = ()
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
     memory: Memory = Memory()
+    health: Health = Health()
 
 
 class PodView(Struct, frozen=True):

@@ -3,16 +3,16 @@
 One step, not the whole road: after each the world is looked at again, so a crash between two steps
 leaves nothing to remember. A pod that an action runs for is left alone until that has ended.
 
-The road of a pod: a holder (claimed from the pool, or made and started) → its containers, made and
-started side by side → running. The road back: containers asked to end, killed when their grace is
-over → removed with the holder → gone.
+The road of a pod: a holder (claimed from the pool, or made and started) → its init containers, one
+after another → its containers, made and started side by side → running. The road back: containers
+asked to end, sidecars last, and killed when their grace is over → removed with the holder → gone.
 """
 
 from collections.abc import Mapping
 
 from msgspec import Struct
 
-from node_agent.core import configs, images, naming, restart
+from node_agent.core import configs, ending, images, initial, naming, restart
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -23,14 +23,25 @@ from node_agent.core.actions import (
     PullImage,
     RemoveContainer,
     RemoveSandbox,
+    RunHook,
     SandboxConfig,
-    SignalContainer,
     StartContainer,
     StartSandbox,
     Wait,
 )
+from node_agent.core.ending import End
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Observed, PodView, Sandbox, State, by_pod, pool
+from node_agent.core.observed import (
+    Container,
+    HookKind,
+    Observed,
+    PodView,
+    Sandbox,
+    State,
+    by_pod,
+    pool,
+)
+from node_agent.core.question import Question
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -40,6 +51,9 @@ ATTEMPTS_KEPT = 2
 
 RETRY_MAX_MS = 30_000
 """The longest pause between tries at what Docker refuses; the first is one second."""
+
+HOOK_S_MAX = 3600
+"""Of a hook after the start, for which Kubernetes knows no limit."""
 
 POOL_QUIET_MS = 300
 """The pool is filled once no pod was worked on for so long: a holder costs a core about
@@ -82,7 +96,9 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
 
 
 def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again."""
+    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
+    if initial.has_failed(pod, view):
+        return True
     newest = [view.newest(spec.name) for spec in pod.spec.containers]
     return all(
         c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
@@ -114,36 +130,47 @@ class _Planner:
     def take_down(self, key: PodKey, pod: AssignedPod | None, view: PodView) -> None:
         """End what runs, then remove what is left."""
         cause = "not assigned" if pod is None else "deleted"
-        running = [c for c in view.containers if c.state is State.RUNNING]
-        for container in running:
-            grace_s = container.grace_s if pod is None else configs.grace_s(pod)
-            self._stop(key, container, grace_s, cause)
-        if running:
+        if self._stop_all(key, pod, view, cause):
             return
         for container in view.containers:
             self.actions.append(RemoveContainer(key, container.container, container.id, cause))
         for sandbox in view.sandboxes:
             self.actions.append(RemoveSandbox(key, sandbox.id, cause))
 
-    def _stop(self, key: PodKey, container: Container, grace_s: int, cause: str) -> None:
-        """Ask a running container to end, wait for its grace, then kill it."""
-        name, since_ms = container.container, self._memory.signalled_at_ms.get(container.id)
-        if since_ms is None and grace_s > 0:
-            signal = container.stop_signal
-            self.actions.append(SignalContainer(key, name, container.id, signal, cause))
-            return
-        due_ms = (since_ms or 0) + grace_s * 1000
-        if self._now_ms >= due_ms:
-            self.actions.append(KillContainer(key, name, container.id, cause))
+    def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
+        """End what runs of a pod; whether anything does."""
+        ends = ending.whom(pod, view, self._memory, self._now_ms)
+        for container, grace_s in ends:
+            self._stop(key, pod, view, container, grace_s, cause)
+        return bool(ends)
+
+    def _stop(
+        self,
+        key: PodKey,
+        pod: AssignedPod | None,
+        view: PodView,
+        container: Container,
+        grace_s: int,
+        cause: str,
+    ) -> None:
+        """One step towards a container's end."""
+        step = ending.step(
+            End(key, pod, view, container, grace_s, cause),
+            self._memory,
+            self._host.ip,
+            self._now_ms,
+        )
+        if isinstance(step, int):
+            self._wakes.append(step)
         else:
-            self._wakes.append(due_ms)
+            self.actions.append(step)
 
     # -------------------------------------------------------------------- up
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its holder first, then its containers."""
         if is_finished(pod, view):
-            self._end_debugging(key, pod, view)
+            self._finish(key, pod, view)
             return
         sandbox = view.sandbox
         for other in view.sandboxes:
@@ -152,16 +179,17 @@ class _Planner:
         if sandbox is None or sandbox.state is not State.RUNNING:
             self._renew_sandbox(key, pod, view, sandbox)
             return
-        for spec in pod.spec.all_containers:
+        waiting = initial.pending(pod, view, sandbox, self._observed.health)
+        for spec in waiting[:1] or (*pod.spec.containers, *pod.spec.ephemeral_containers):
             self._bring_up_container(key, pod, spec, view, sandbox)
+        for spec in pod.spec.sidecars:
+            if spec not in waiting:
+                self._bring_up_container(key, pod, spec, view, sandbox)
         self._clear_away(key, pod, view)
 
-    def _end_debugging(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
-        """The pod's own containers are done: whatever still looks at them ends, then the holder."""
-        running = [c for c in view.containers if c.state is State.RUNNING]
-        for container in running:
-            self._stop(key, container, configs.grace_s(pod), "the pod has finished")
-        if not running:
+    def _finish(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
+        """The pod's own containers are done: whatever ran beside them ends, then the holder."""
+        if not self._stop_all(key, pod, view, "the pod has finished"):
             for unused in view.sandboxes:
                 self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
 
@@ -213,14 +241,18 @@ class _Planner:
             return
         is_current = newest.spec_hash == naming.spec_hash(spec)
         is_joined = newest.sandbox_id == sandbox.id
-        if newest.has_ended:
+        if newest.has_ended and not is_joined and spec in pod.spec.init_containers:
+            cause = "the pod starts afresh"
+            self._create(key, pod, spec, view, sandbox, newest, cause=cause, is_failure=False)
+        elif newest.has_ended:
             self._again(key, pod, spec, view, sandbox, newest)
         elif newest.state is State.CREATED and is_current and is_joined:
             if self._is_held_back(key, spec.name):
                 return
             hostname = pod.name[:63] if configs.fits_pool(pod) else ""
+            has_hook = spec.post_start is not None
             self.actions.append(
-                StartContainer(key, spec.name, newest.id, hostname, cause="created")
+                StartContainer(key, spec.name, newest.id, hostname, "created", has_hook=has_hook)
             )
         elif newest.state is State.CREATED:
             cause = "made for another spec or sandbox"
@@ -229,7 +261,41 @@ class _Planner:
             cause = "its sandbox has died"
             self.actions.append(KillContainer(key, spec.name, newest.id, cause))
         elif not is_current:
-            self._stop(key, newest, configs.grace_s(pod), "its definition changed")
+            grace_s, cause = configs.grace_s(pod), "its definition changed"
+            self._stop(key, pod, view, newest, grace_s, cause)
+        else:
+            self._look_after(key, pod, spec, view, newest, sandbox)
+
+    def _look_after(
+        self,
+        key: PodKey,
+        pod: AssignedPod,
+        spec: ContainerSpec,
+        view: PodView,
+        running: Container,
+        sandbox: Sandbox,
+    ) -> None:
+        """A container that runs as it should: its hook, and what its probes say."""
+        grace_s = configs.grace_s(pod)
+        hook = self._memory.hooks.get((running.id, HookKind.POST_START))
+        if hook and spec.post_start and spec.post_start.handler and not hook.began_at_ms:
+            address = configs.address(pod, sandbox, self._host.ip)
+            question = Question(
+                spec,
+                running.id,
+                address,
+                spec.post_start.handler,
+                HOOK_S_MAX,
+                is_any_answer_good=True,
+            )
+            self.actions.append(RunHook(key, HookKind.POST_START, question, "started"))
+        elif hook and hook.error:
+            self._stop(key, pod, view, running, grace_s, f"failed {HookKind.POST_START} hook")
+        elif failed := self._observed.health.failed(spec, running.id):
+            kind, probe = failed
+            own_s = probe.termination_grace_period_seconds
+            cause = f"failed {kind} probe"
+            self._stop(key, pod, view, running, grace_s if own_s is None else own_s, cause)
 
     def _again(
         self,
@@ -272,8 +338,9 @@ class _Planner:
         ended: Container | None,
         *,
         cause: str,
+        is_failure: bool = True,
     ) -> None:
-        """The next attempt, once its image is here."""
+        """The next attempt, once its image is here; only after a failure may the next be late."""
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
             since_ms = max(since_ms, ended.ended_at_ms)
@@ -304,7 +371,11 @@ class _Planner:
             spec,
             sandbox,
             attempt=0 if ended is None else ended.attempt + 1,
-            backoff=(0 if ended is None or is_changed else restart.restarts_in_a_row(ended) + 1),
+            backoff=(
+                restart.restarts_in_a_row(ended) + 1
+                if ended is not None and is_failure and not is_changed
+                else 0
+            ),
             processes_of="" if looked_at is None else looked_at.id,
         )
         self.actions.append(CreateContainer(key, spec.name, config, cause))

@@ -38,8 +38,18 @@ def due_at_ms(ended: Container) -> int:
 
 
 def policy(pod: AssignedPod, spec: ContainerSpec) -> str:
-    """The restart policy of one container: what was added to debug a pod runs once."""
-    return "Never" if isinstance(spec, EphemeralContainer) else pod.spec.restart_policy
+    """The restart policy of one container.
+
+    A sidecar always runs, what was added to debug a pod runs once, and any other init container
+    runs until it succeeds, unless nothing in the pod is done twice.
+    """
+    if isinstance(spec, EphemeralContainer):
+        return "Never"
+    if spec.is_sidecar:
+        return "Always"
+    if spec in pod.spec.init_containers and pod.spec.restart_policy == "Always":
+        return "OnFailure"
+    return pod.spec.restart_policy
 
 
 def is_wanted(policy: str, ended: Container) -> bool:

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from node_agent.core import restart
+from node_agent.core import initial, restart
 from node_agent.core.actions import Wait
+from node_agent.core.health import Health
 from node_agent.core.observed import Container, PodView, State
 from proto.kinds.container import (
     Container as ContainerSpec,
@@ -23,6 +24,9 @@ from proto.kinds.pod import PodIP, PodStatus, qos_class
 from proto.messages import AssignedPod
 from proto.meta import Condition, format_time
 
+HEALTHY = Health()
+"""Of containers that nobody probes."""
+
 START_ERROR_CODE = 128
 """Exit code of a container that could not be started. Source: kubelet, with any runtime."""
 
@@ -31,6 +35,7 @@ def pod_status(
     pod: AssignedPod,
     view: PodView,
     waits: Mapping[tuple[str, str], Wait],
+    health: Health = HEALTHY,
     *,
     host_ip: str,
     accepted_at_ms: int,
@@ -41,40 +46,91 @@ def pod_status(
         pod: The pod.
         view: What there is of it.
         waits: By pod uid and container name: why nothing is done for now.
+        health: What probes say of its containers.
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
     """
-    statuses = tuple(
-        _container_status(pod, spec, view, waits.get((pod.uid, spec.name)))
-        for spec in pod.spec.containers
+
+    def status_of(spec: ContainerSpec) -> ContainerStatus:
+        return _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
+
+    sandbox = view.sandbox
+    pending = initial.pending(pod, view, sandbox, health)
+    first = tuple(
+        _initial_status(spec, status_of(spec), is_over=spec not in pending)
+        for spec in pod.spec.init_containers
+    )
+    statuses = tuple(status_of(spec) for spec in pod.spec.containers)
+    staying = (
+        *(s for s, spec in zip(first, pod.spec.init_containers, strict=True) if spec.is_sidecar),
+        *statuses,
     )
     debugging = tuple(
-        replace(found, ready=False)
-        for spec in pod.spec.ephemeral_containers
-        for found in (_container_status(pod, spec, view, waits.get((pod.uid, spec.name))),)
+        replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
     )
-    phase = _phase(pod, statuses)
-    sandbox = view.sandbox
+    phase = _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
     pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
     if pod.spec.host_network and has_sandbox:
         pod_ip = host_ip
     return PodStatus(
         phase=phase,
-        conditions=_conditions(
-            [c for spec in pod.spec.containers for c in view.attempts.get(spec.name, ())],
-            statuses,
-            phase,
-            accepted_at_ms,
-            has_sandbox=has_sandbox,
+        conditions=(
+            _startable(has_sandbox, accepted_at_ms),
+            _initialized(pod, view, pending, phase, accepted_at_ms),
+            *_conditions(view, staying, health, phase, accepted_at_ms),
         ),
         host_ip=host_ip,
         pod_ip=pod_ip,
         pod_ips=(PodIP(ip=pod_ip),) if pod_ip else (),
         start_time=format_time(accepted_at_ms),
+        init_container_statuses=first,
         container_statuses=statuses,
         ephemeral_container_statuses=debugging,
         qos_class=qos_class(pod.spec),
+    )
+
+
+def _initial_status(
+    spec: ContainerSpec, found: ContainerStatus, *, is_over: bool
+) -> ContainerStatus:
+    """An init container is ready once it has succeeded; that is known without its remains."""
+    if spec.is_sidecar:
+        return found
+    if is_over and found.state.waiting is not None:
+        done = ContainerStateTerminated(exit_code=0, reason="Completed")
+        found = replace(found, state=ContainerState(terminated=done))
+    ended = found.state.terminated
+    return replace(found, ready=ended is not None and ended.exit_code == 0)
+
+
+def _startable(has_sandbox: bool, accepted_at_ms: int) -> Condition:
+    return Condition(
+        type="PodReadyToStartContainers",
+        status="True" if has_sandbox else "False",
+        last_transition_time=format_time(accepted_at_ms),
+    )
+
+
+def _initialized(
+    pod: AssignedPod,
+    view: PodView,
+    pending: Sequence[ContainerSpec],
+    phase: str,
+    accepted_at_ms: int,
+) -> Condition:
+    newest = [c for spec in pod.spec.init_containers if (c := view.newest(spec.name))]
+    since_ms = max((c.ended_at_ms if c.has_ended else c.started_at_ms for c in newest), default=0)
+    names = " ".join(spec.name for spec in pending)
+    reason = "PodCompleted" if phase == "Succeeded" else ""
+    return Condition(
+        type="Initialized",
+        status="False" if pending else "True",
+        reason="ContainersNotInitialized" if pending else reason,
+        message=f"containers with incomplete status: [{names}]" if pending else "",
+        last_transition_time=format_time(
+            accepted_at_ms if pending else max(since_ms, accepted_at_ms)
+        ),
     )
 
 
@@ -84,12 +140,12 @@ def waiting_reason(status: ContainerStatus) -> str:
 
 
 def _container_status(
-    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None
+    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None, health: Health
 ) -> ContainerStatus:
     attempts = view.attempts.get(spec.name, ())
     newest = attempts[0] if attempts else None
     previous = attempts[1] if len(attempts) > 1 else None
-    state = _state(pod, spec, newest, wait)
+    state = _state(pod, spec, newest, wait, health)
     if newest is not None and newest.has_ended and state.waiting is not None:
         previous = newest
     is_running = newest is not None and newest.state is State.RUNNING
@@ -99,8 +155,8 @@ def _container_status(
         image=spec.image,
         image_id=f"docker://{shown.image_id}" if shown and shown.image_id else "",
         container_id=f"docker://{shown.id}" if shown else "",
-        ready=is_running,
-        started=is_running,
+        ready=is_running and newest is not None and health.is_ready(spec, newest.id),
+        started=is_running and newest is not None and health.has_started(spec, newest.id),
         restart_count=newest.attempt if newest else 0,
         state=state,
         last_state=(
@@ -112,9 +168,13 @@ def _container_status(
 
 
 def _state(
-    pod: AssignedPod, spec: ContainerSpec, newest: Container | None, wait: Wait | None
+    pod: AssignedPod,
+    spec: ContainerSpec,
+    newest: Container | None,
+    wait: Wait | None,
+    health: Health,
 ) -> ContainerState:
-    if newest is not None and newest.state is State.RUNNING:
+    if newest is not None and newest.state is State.RUNNING and newest.id not in health.starting:
         started_at = format_time(newest.started_at_ms)
         return ContainerState(running=ContainerStateRunning(started_at=started_at))
     is_leaving = pod.delete_grace_s is not None
@@ -130,7 +190,8 @@ def _state(
         )
         return ContainerState(terminated=unknown)
     if wait is None:
-        return ContainerState(waiting=ContainerStateWaiting(reason="ContainerCreating"))
+        reason = "PodInitializing" if pod.spec.init_containers else "ContainerCreating"
+        return ContainerState(waiting=ContainerStateWaiting(reason=reason))
     return ContainerState(waiting=ContainerStateWaiting(reason=wait.reason, message=wait.message))
 
 
@@ -151,8 +212,17 @@ def _terminated(ended: Container) -> ContainerStateTerminated:
     )
 
 
-def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
+def _phase(
+    pod: AssignedPod,
+    view: PodView,
+    pending: Sequence[ContainerSpec],
+    statuses: tuple[ContainerStatus, ...],
+) -> str:
     """Source: kubelet, getPhase."""
+    if initial.has_failed(pod, view):
+        return "Failed"
+    if pending:
+        return "Pending"
     has_ended = [s.state.terminated or s.last_state.terminated for s in statuses]
     waiting = sum(
         1 for s, end in zip(statuses, has_ended, strict=True) if s.state.waiting and not end
@@ -171,18 +241,23 @@ def _phase(pod: AssignedPod, statuses: tuple[ContainerStatus, ...]) -> str:
 
 
 def _conditions(
-    containers: Sequence[Container],
+    view: PodView,
     statuses: tuple[ContainerStatus, ...],
+    health: Health,
     phase: str,
     accepted_at_ms: int,
-    *,
-    has_sandbox: bool,
 ) -> tuple[Condition, ...]:
     is_over = phase in ("Succeeded", "Failed")
     unready = [status.name for status in statuses if not status.ready]
+    containers = [c for status in statuses for c in view.attempts.get(status.name, ())]
     ends = [c.ended_at_ms for c in containers if c.has_ended]
-    starts = [c.started_at_ms for c in containers if c.state is State.RUNNING]
-    changed_ms = max((ends or [accepted_at_ms]) if unready else starts, default=accepted_at_ms)
+    running = [c for c in containers if c.state is State.RUNNING]
+    starts = [c.started_at_ms for c in running]
+    asked = [health.ready_since_ms(c.id) for c in running]
+    changed_ms = max(
+        (*(ends or [accepted_at_ms]), *asked) if unready else (*starts, *asked),
+        default=accepted_at_ms,
+    )
     reason = message = ""
     if phase == "Succeeded":
         reason = "PodCompleted"
@@ -202,17 +277,6 @@ def _conditions(
         )
 
     return (
-        Condition(
-            type="PodReadyToStartContainers",
-            status="True" if has_sandbox else "False",
-            last_transition_time=format_time(accepted_at_ms),
-        ),
-        Condition(
-            type="Initialized",
-            status="True",
-            reason="PodCompleted" if phase == "Succeeded" else "",
-            last_transition_time=format_time(accepted_at_ms),
-        ),
         condition("Ready", holds=not unready, since_ms=changed_ms),
         condition("ContainersReady", holds=not unready, since_ms=changed_ms),
         Condition(

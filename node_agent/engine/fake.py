@@ -28,7 +28,7 @@ from node_agent.engine import (
     Listed,
     LogOptions,
 )
-from node_agent.engine.fake_console import FakeConsole
+from node_agent.engine.fake_console import EXIT_CODES, FakeConsole
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
 Delays = Mapping[str, tuple[float, float]]
@@ -82,6 +82,8 @@ class FakeEngine:
         """Which containers take no notice of being asked to end."""
         self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
         """What a container uses all the time: thousandths of a core, and bytes."""
+        self.exit_codes = dict(EXIT_CODES)
+        """By program: how it ends when it is executed, if not with 0."""
         self.fails: Callable[[str, str], str] = lambda _verb, _name: ""
         """Verb and object's name to an error's text; empty: it succeeds."""
         self._clock = clock
@@ -299,7 +301,9 @@ class FakeEngine:
         """See `Engine`. It knows the programs of `fake_console`."""
         await self._delay("look", id)
         self._get_running(id)
-        return FakeConsole(options.command, has_stdin=options.has_stdin, is_executed=True)
+        return FakeConsole(
+            options.command, self.exit_codes, has_stdin=options.has_stdin, is_executed=True
+        )
 
     async def attach(self, id: str, options: AttachOptions) -> FakeConsole:
         """See `Engine`."""

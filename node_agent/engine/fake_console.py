@@ -1,20 +1,28 @@
 """Programs in memory: enough of ``cat``, ``echo`` and ``false`` to test what connects to them."""
 
 import asyncio
+from collections.abc import Mapping
 
 from node_agent.engine import Output
 from proto.errors import Unavailable
 
-NOT_FOUND = 127
-"""The exit code of a program that is not there. Source: POSIX sh."""
+EXIT_CODES: Mapping[str, int] = {"false": 1, "nothing-by-that-name": 127}
+"""Of programs that do not exit with 0; 127 means that there is none. Source: POSIX sh."""
 
 
 class FakeConsole:
     """See `Console`. A program that is none of the known ones reads its input and says nothing."""
 
-    def __init__(self, command: tuple[str, ...], *, has_stdin: bool, is_executed: bool) -> None:
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        exit_codes: Mapping[str, int] = EXIT_CODES,
+        *,
+        has_stdin: bool,
+        is_executed: bool,
+    ) -> None:
         self._program, *arguments = command or ("",)
-        self._exit_code = {"false": 1, "nothing-by-that-name": NOT_FOUND}.get(self._program, 0)
+        self._exit_code = exit_codes.get(self._program, 0)
         self._is_executed = is_executed
         self._pieces: asyncio.Queue[Output | None] = asyncio.Queue(maxsize=4)
         self._has_ended = False

@@ -4,6 +4,8 @@ The bytes come from the node's agent; which container is meant, and whether it h
 decided here from the pod. Texts: kubernetes, pkg/registry/core/pod/strategy.go and kubelet's.
 """
 
+from collections.abc import Sequence
+
 from aiohttp import web
 from multidict import MultiMapping
 
@@ -11,7 +13,7 @@ from orchestrator.runtime.streams import Streams
 from proto import codec
 from proto.errors import BadRequest, Unavailable
 from proto.frames import Channel
-from proto.kinds.container import ContainerStatus
+from proto.kinds.container import Container, ContainerStatus
 from proto.kinds.pod import Pod
 from proto.messages import LogRequest, StreamOutcome
 from proto.meta import parse_time_ms
@@ -25,7 +27,12 @@ def request_for(pod: Pod, query: MultiMapping[str], now_ms: int) -> LogRequest:
     """
     container = container_of(pod, query.get("container", ""))
     previous = flag(query, "previous")
-    statuses = (*pod.status.container_statuses, *pod.status.ephemeral_container_statuses)
+    told = pod.status
+    statuses = (
+        *told.init_container_statuses,
+        *told.container_statuses,
+        *told.ephemeral_container_statuses,
+    )
     status = next((s for s in statuses if s.name == container), None)
     _check_has_log(pod, container, status, previous=previous)
     return LogRequest(
@@ -46,22 +53,29 @@ def container_of(pod: Pod, name: str) -> str:
     Raises:
         BadRequest: There is none of that name, or several and no name.
     """
-    names = [container.name for container in pod.spec.containers]
-    debugging = [container.name for container in pod.spec.ephemeral_containers]
+    spec = pod.spec
     if not name:
-        if len(names) == 1:
-            return names[0]
-        also = f" or one of the ephemeral containers: [{' '.join(debugging)}]" if debugging else ""
+        if len(spec.containers) == 1:
+            return spec.containers[0].name
+        choices = f"[{_names(spec.containers)}]"
+        if spec.init_containers:
+            choices += f" or one of the init containers: [{_names(spec.init_containers)}]"
+        if spec.ephemeral_containers:
+            choices += f" or one of the ephemeral containers: [{_names(spec.ephemeral_containers)}]"
         raise BadRequest(
             f"a container name must be specified for pod {pod.metadata.name}, choose one of: "
-            f"[{' '.join(names)}]{also}"
+            + choices
         )
-    if name not in names + debugging:
+    if all(name != container.name for container in spec.all_containers):
         raise BadRequest(
             f"container {name} is not valid for pod {pod.metadata.name}: valid containers are: "
-            f"{', '.join(names + debugging)}"
+            f"{_names(spec.all_containers, ', ')}"
         )
     return name
+
+
+def _names(containers: Sequence[Container], between: str = " ") -> str:
+    return between.join(container.name for container in containers)
 
 
 def _check_has_log(

@@ -8,6 +8,13 @@ from msgspec.structs import replace
 from proto import quantity
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.lifecycle import (
+    Lifecycle,
+    LifecycleHandler,
+    default_lifecycle,
+    validate_lifecycle,
+)
+from proto.kinds.probe import Probe, default_probe, validate_probe
 from proto.meta import Model, Time
 from proto.quantity import Quantity
 
@@ -57,19 +64,18 @@ class ResourceRequirements(Model, frozen=True, kw_only=True):
 
 
 class Container(Model, frozen=True, kw_only=True):
-    """One container of a pod."""
+    """One container of a pod.
+
+    Attributes:
+        restart_policy: ``Always`` makes an init container a sidecar: it runs on beside the others.
+    """
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
             "envFrom",
             "volumeMounts",
             "volumeDevices",
-            "livenessProbe",
-            "readinessProbe",
-            "startupProbe",
-            "lifecycle",
             "securityContext",
-            "restartPolicy",
             "restartPolicyRules",
             "resizePolicy",
         }
@@ -94,10 +100,30 @@ class Container(Model, frozen=True, kw_only=True):
     ] = ()
     env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
     resources: ResourceRequirements = ResourceRequirements()
+    startup_probe: Probe | None = None
+    readiness_probe: Probe | None = None
+    liveness_probe: Probe | None = None
+    lifecycle: Lifecycle | None = None
     image_pull_policy: str = ""
+    restart_policy: str = ""
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
+
+    @property
+    def post_start(self) -> LifecycleHandler | None:
+        """What it is told right after its start."""
+        return self.lifecycle.post_start if self.lifecycle else None
+
+    @property
+    def pre_stop(self) -> LifecycleHandler | None:
+        """What it is told before it is asked to end."""
+        return self.lifecycle.pre_stop if self.lifecycle else None
+
+    @property
+    def is_sidecar(self) -> bool:
+        """Of an init container: whether it stays."""
+        return self.restart_policy == "Always"
 
 
 class ContainerStateRunning(Model, frozen=True, kw_only=True):
@@ -156,6 +182,10 @@ def default_container(container: Container, host_network: bool) -> Container:
     return replace(
         container,
         image_pull_policy=container.image_pull_policy or _pull_policy(container.image),
+        startup_probe=default_probe(container.startup_probe),
+        readiness_probe=default_probe(container.readiness_probe),
+        liveness_probe=default_probe(container.liveness_probe),
+        lifecycle=default_lifecycle(container.lifecycle),
         ports=tuple(
             replace(
                 port,
@@ -221,6 +251,14 @@ def validate_container(at: str, container: Container) -> list[FieldError]:
             )
         errors += _validate_env_source(f"{at}.env[{index}]", env)
     errors += _validate_resources(f"{at}.resources", container.resources)
+    errors += validate_lifecycle(f"{at}.lifecycle", container.lifecycle)
+    for name, probe in (
+        ("startupProbe", container.startup_probe),
+        ("readinessProbe", container.readiness_probe),
+        ("livenessProbe", container.liveness_probe),
+    ):
+        ends = name != "readinessProbe"
+        errors += validate_probe(f"{at}.{name}", probe, ends_containers=ends)
     return errors
 
 

@@ -46,6 +46,11 @@ def validate(
             for field, value in (
                 ("ports", container.ports),
                 ("resources", container.resources.limits or container.resources.requests),
+                ("livenessProbe", container.liveness_probe),
+                ("readinessProbe", container.readiness_probe),
+                ("startupProbe", container.startup_probe),
+                ("lifecycle", container.lifecycle),
+                ("restartPolicy", container.restart_policy),
             )
             if value
         ]

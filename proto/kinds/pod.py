@@ -1,13 +1,13 @@
 """Pod: containers that run together on one node and share its network namespace."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from proto import quantity
 from proto.errors import FieldError
-from proto.kinds import ephemeral, validation
+from proto.kinds import ephemeral, initial, shares, validation
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
@@ -30,7 +30,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
             "volumes",
-            "initContainers",
             "affinity",
             "topologySpreadConstraints",
             "securityContext",
@@ -64,6 +63,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
         }
     )
 
+    init_containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
     containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
     ephemeral_containers: Annotated[
         tuple[EphemeralContainer, ...], Meta(extra={"merge_key": "name"})
@@ -81,8 +81,13 @@ class PodSpec(Model, frozen=True, kw_only=True):
 
     @property
     def all_containers(self) -> tuple[Container, ...]:
-        """Its own, and those that were added to debug it."""
-        return (*self.containers, *self.ephemeral_containers)
+        """Those that come first, its own, and those that were added to debug it."""
+        return (*self.init_containers, *self.containers, *self.ephemeral_containers)
+
+    @property
+    def sidecars(self) -> tuple[Container, ...]:
+        """Init containers that run on beside the others."""
+        return tuple(container for container in self.init_containers if container.is_sidecar)
 
 
 class PodIP(Model, frozen=True, kw_only=True):
@@ -108,6 +113,7 @@ class PodStatus(Model, frozen=True, kw_only=True):
         default=(), name="podIPs"
     )
     start_time: Time = ""
+    init_container_statuses: tuple[ContainerStatus, ...] = ()
     container_statuses: tuple[ContainerStatus, ...] = ()
     ephemeral_container_statuses: tuple[ContainerStatus, ...] = ()
     qos_class: str = ""
@@ -155,57 +161,32 @@ def tolerates(tolerations: tuple[Toleration, ...], key: str, value: str, effect:
 
 
 def requests(spec: PodSpec) -> dict[str, int]:
-    """What the pod asks of a node: milli-CPU under ``cpu``, whole units under other names.
-
-    A limit stands in for an absent request, as in Kubernetes.
-    """
-    total: dict[str, int] = {}
-    for container in spec.containers:
-        asked = container.resources.limits | container.resources.requests
-        for name, amount in asked.items():
-            units = quantity.milli(amount) if name == "cpu" else quantity.whole(amount)
-            total[name] = total.get(name, 0) + units
-    return total
+    """What the pod asks of a node; see `shares.requests`."""
+    return shares.requests(spec.init_containers, spec.containers)
 
 
 def host_ports(spec: PodSpec) -> frozenset[tuple[str, str, int]]:
     """The node's ports it needs: (address, protocol, port); an empty address means all of them."""
     return frozenset(
         (port.host_ip, port.protocol or "TCP", port.host_port or port.container_port)
-        for container in spec.containers
+        for container in (*spec.sidecars, *spec.containers)
         for port in container.ports
         if port.host_port or spec.host_network
     )
 
 
 def qos_class(spec: PodSpec) -> str:
-    """Guaranteed, Burstable or BestEffort. Source: Kubernetes, Pod Quality of Service Classes."""
-    asked = [c.resources for c in spec.containers]
-    if not any(r.limits or r.requests for r in asked):
-        return "BestEffort"
-    if all(
-        {"cpu", "memory"} <= r.limits.keys()
-        and all(
-            _is_same_amount(r.requests.get(name, r.limits[name]), r.limits[name])
-            for name in ("cpu", "memory")
-        )
-        for r in asked
-    ):
-        return "Guaranteed"
-    return "Burstable"
-
-
-def _is_same_amount(one: quantity.Quantity, other: quantity.Quantity) -> bool:
-    try:
-        return quantity.parse(one) == quantity.parse(other)
-    except ValueError:  # validation names the field later
-        return one == other
+    """Guaranteed, Burstable or BestEffort; see `shares.qos_class`."""
+    return shares.qos_class((*spec.init_containers, *spec.containers))
 
 
 def default_spec(spec: PodSpec) -> PodSpec:
     """The spec with Kubernetes' defaults filled in."""
     return replace(
         spec,
+        init_containers=tuple(
+            default_container(c, spec.host_network) for c in spec.init_containers
+        ),
         containers=tuple(default_container(c, spec.host_network) for c in spec.containers),
         ephemeral_containers=tuple(
             default_container(c, host_network=False) for c in spec.ephemeral_containers
@@ -249,12 +230,21 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     if not spec.containers:
         errors.append(validation.required(f"{path}.containers"))
     seen: set[str] = set()
-    for index, container in enumerate(spec.containers):
-        at = f"{path}.containers[{index}]"
+    for at, container in (
+        *_numbered(f"{path}.initContainers", spec.init_containers),
+        *_numbered(f"{path}.containers", spec.containers),
+    ):
         errors += validate_container(at, container)
         if container.name in seen:
             errors.append(validation.duplicate(f"{at}.name", container.name))
         seen.add(container.name)
+    for at, container in _numbered(f"{path}.initContainers", spec.init_containers):
+        errors += initial.validate(at, container)
+    errors += [
+        validation.forbidden(f"{at}.restartPolicy", "may not be set for non-init containers")
+        for at, container in _numbered(f"{path}.containers", spec.containers)
+        if container.restart_policy
+    ]
     if spec.restart_policy not in ("Always", "OnFailure", "Never"):
         errors.append(
             validation.not_supported(
@@ -280,6 +270,10 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     for index, toleration in enumerate(spec.tolerations):
         errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
     return errors
+
+
+def _numbered(path: str, found: Sequence[Container]) -> list[tuple[str, Container]]:
+    return [(f"{path}[{index}]", container) for index, container in enumerate(found)]
 
 
 def _validate_toleration(at: str, found: Toleration) -> list[FieldError]:
@@ -315,22 +309,19 @@ def validate(new: Pod, old: Pod | None) -> list[FieldError]:
         return errors
     allowed = replace(
         new.spec,
-        containers=tuple(
-            replace(mine, image=theirs.image)
-            for mine, theirs in zip(new.spec.containers, old.spec.containers, strict=False)
-        ),
+        init_containers=_with_images_of(old.spec.init_containers, new.spec.init_containers),
+        containers=_with_images_of(old.spec.containers, new.spec.containers),
         tolerations=old.spec.tolerations,
         termination_grace_period_seconds=old.spec.termination_grace_period_seconds,
         node_name=old.spec.node_name or new.spec.node_name,
     )
-    same_length = len(new.spec.containers) == len(old.spec.containers)
-    if not same_length or replace(allowed, node_name="") != replace(old.spec, node_name=""):
+    if replace(allowed, node_name="") != replace(old.spec, node_name=""):
         errors.append(
             validation.forbidden(
                 "spec",
                 "pod updates may not change fields other than `spec.containers[*].image`,"
-                "`spec.terminationGracePeriodSeconds`,`spec.tolerations` (only additions to "
-                "existing tolerations)",
+                "`spec.initContainers[*].image`,`spec.terminationGracePeriodSeconds`,"
+                "`spec.tolerations` (only additions to existing tolerations)",
             )
         )
     elif old.spec.node_name and new.spec.node_name != old.spec.node_name:
@@ -338,20 +329,36 @@ def validate(new: Pod, old: Pod | None) -> list[FieldError]:
     return errors
 
 
+def _with_images_of(
+    old: tuple[Container, ...], new: tuple[Container, ...]
+) -> tuple[Container, ...]:
+    """The new containers, with the images that those of the same place had."""
+    if len(old) != len(new):
+        return new
+    return tuple(replace(mine, image=theirs.image) for mine, theirs in zip(new, old, strict=True))
+
+
 def _validate_ephemeral(new: Pod, old: Pod) -> list[FieldError]:
     at, found = "spec.ephemeralContainers", new.spec.ephemeral_containers
-    errors = ephemeral.validate(at, found, new.spec.containers)
+    own = (*new.spec.init_containers, *new.spec.containers)
+    errors = ephemeral.validate(at, found, own)
     return errors or ephemeral.validate_change(at, found, old.spec.ephemeral_containers)
 
 
 def ready_cell(pod: Pod) -> str:
-    """``1/2``: containers ready of containers declared."""
-    ready = sum(1 for status in pod.status.container_statuses if status.ready)
-    return f"{ready}/{len(pod.spec.containers)}"
+    """``1/2``: containers ready of containers declared that stay."""
+    staying = {container.name for container in (*pod.spec.sidecars, *pod.spec.containers)}
+    statuses = (*pod.status.init_container_statuses, *pod.status.container_statuses)
+    ready = sum(1 for status in statuses if status.ready and status.name in staying)
+    return f"{ready}/{len(staying)}"
 
 
 def status_cell(pod: Pod) -> str:
     """The one word kubectl shows. Source: kubernetes, pkg/printers/internalversion, printPod."""
+    if pod.metadata.deletion_timestamp:
+        return "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
+    if word := initial.status_word(pod.spec.init_containers, pod.status.init_container_statuses):
+        return word
     word = pod.status.reason or pod.status.phase
     for status in reversed(pod.status.container_statuses):
         if status.state.waiting is not None and status.state.waiting.reason:
@@ -363,13 +370,17 @@ def status_cell(pod: Pod) -> str:
         s.ready and s.state.running for s in pod.status.container_statuses
     ):
         word = "Running" if is_ready(pod) else "NotReady"
-    if pod.metadata.deletion_timestamp:
-        word = "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
     return word
 
 
 def _restarts_cell(pod: Pod, now_ms: int) -> str:
-    statuses = pod.status.container_statuses
+    """Of init containers while they are at work, then of those that stay."""
+    staying = {container.name for container in pod.spec.sidecars}
+    is_starting = bool(
+        initial.status_word(pod.spec.init_containers, pod.status.init_container_statuses)
+    )
+    first = [s for s in pod.status.init_container_statuses if is_starting or s.name in staying]
+    statuses = first if is_starting else [*first, *pod.status.container_statuses]
     restarts = sum(status.restart_count for status in statuses)
     ends = [
         parse_time_ms(status.last_state.terminated.finished_at)

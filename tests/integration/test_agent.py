@@ -106,6 +106,33 @@ async def test_a_killed_container_is_started_again_within_half_a_second():
         assert status.last_state.terminated.exit_code == 137
 
 
+async def test_init_containers_run_first_and_a_sidecar_beside():
+    first = [
+        given.spec(
+            name, image="demo/busybox:1", command=("sh", "-c", script), restart_policy=policy
+        )
+        for name, script, policy in (
+            ("logger", "trap 'exit 0' TERM; sleep 1000 & wait", "Always"),
+            ("setup", "echo ready to go", ""),
+        )
+    ]
+    found = a_pod("job", "sleep 0.2; echo done", policy="Never")
+    found = replace(found, spec=replace(found.spec, init_containers=tuple(first)))
+    async with a_node() as node:
+        await node.assign(found)
+        report = await node.until(
+            lambda r: (job := pod(r, "job")) and job.status.phase == "Succeeded"
+        )
+        said = await node.logs(LogRequest(pod_uid=found.uid, container="setup"))
+        assert said == b"ready to go\n"
+        logger, setup = pod(report, "job").status.init_container_statuses
+        (own,) = pod(report, "job").status.container_statuses
+        assert setup.state.terminated.finished_at <= own.state.terminated.started_at
+        await node.until(lambda r: pod(r, "job").status.init_container_statuses[0].state.terminated)
+        assert logger.restart_count == 0
+        assert any(event.field_path == "spec.initContainers{setup}" for event in node.events)
+
+
 async def test_a_pod_starts_afresh_when_its_sandbox_is_killed():
     async with a_node(sandbox_pool=1) as node:
         await node.assign(a_pod("web"))

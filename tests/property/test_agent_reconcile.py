@@ -1,5 +1,7 @@
 """What every plan of the agent owes, for any pods, any leftovers and any history."""
 
+from operator import attrgetter
+
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
@@ -37,13 +39,15 @@ from tests.unit.node_agent.given import HOST, IMAGE, NODE, NOW_MS, container, po
 
 NAMES = ("a", "b", "c")
 HOST_WITH_POOL = Host(NODE, ip="10.0.0.1", pool_size=2)
-STEPS_MAX = 60
-"""More than any history of three pods with two containers needs to its end."""
+INITIAL = (spec("first"), spec("second"), spec("sidecar", restart_policy="Always"))
+NAME = attrgetter("name")
+STEPS_MAX = 90
+"""More than any history of three pods with five containers needs to its end."""
 
 
 @st.composite
 def pods(draw: st.DrawFn) -> dict[str, AssignedPod]:
-    """Up to three pods with one or two containers each."""
+    """Up to three pods with one or two containers each, and perhaps some that come first."""
     found = {}
     for name in draw(st.sets(st.sampled_from(NAMES))):
         images = draw(st.lists(st.sampled_from([IMAGE, "demo/other:1"]), min_size=1, max_size=2))
@@ -62,6 +66,8 @@ def pods(draw: st.DrawFn) -> dict[str, AssignedPod]:
             delete_grace_s=draw(st.sampled_from([None, None, 0, 5])),
             hostname=draw(st.sampled_from(["", "fixed"])),
         )
+        first = draw(st.lists(st.sampled_from(INITIAL), unique_by=NAME))
+        made = replace(made, spec=replace(made.spec, init_containers=tuple(first)))
         found[made.uid] = made
     return found
 
@@ -74,8 +80,8 @@ def nodes(draw: st.DrawFn) -> Observed:
         for n in range(draw(st.integers(0, 2))):
             state = draw(st.sampled_from(State))
             found.append(sandbox(name, state, id=f"box-{name}" if n == 0 else f"box-{name}-{n}"))
-        for n in range(draw(st.integers(0, 2))):
-            of = spec(f"c{n}", image=draw(st.sampled_from([IMAGE, "demo/other:1"])))
+        kinds = [spec("c0"), spec("c1", image="demo/other:1"), *INITIAL]
+        for of in draw(st.lists(st.sampled_from(kinds), unique_by=NAME)):
             for attempt in range(draw(st.integers(0, 3))):
                 found.append(
                     container(
@@ -142,8 +148,13 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
                 created_at_ms=now_ms,
             )
         case StartContainer():
-            found = containers[action.container_id]
-            containers[found.id] = replace(found, state=State.RUNNING, started_at_ms=now_ms)
+            found = replace(containers[action.container_id], started_at_ms=now_ms)
+            does_its_part = found.container in ("first", "second")  # and ends
+            containers[found.id] = (
+                replace(found, state=State.EXITED, exit_code=0, finished_at_ms=now_ms)
+                if does_its_part
+                else replace(found, state=State.RUNNING)
+            )
         case SignalContainer() | KillContainer():
             found = containers[action.container_id]
             containers[found.id] = replace(
@@ -192,8 +203,9 @@ def test_following_the_plan_ends_with_what_is_desired_and_nothing_else(
             assert not view.sandboxes
         else:
             (box,) = view.sandboxes
-            newest = [view.newest(s.name) for s in assigned.spec.containers]
-            for found, wanted in zip(newest, assigned.spec.containers, strict=True):
+            staying = (*assigned.spec.sidecars, *assigned.spec.containers)
+            newest = [view.newest(s.name) for s in staying]
+            for found, wanted in zip(newest, staying, strict=True):
                 if found.state is State.RUNNING:
                     assert found.sandbox_id == box.id
                     assert found.spec_hash == naming.spec_hash(wanted)
@@ -256,9 +268,12 @@ def test_every_pod_has_a_status_whatever_is_there(desired: dict[str, AssignedPod
             continue
         status = pod_status(assigned, view, waits, host_ip="10.0.0.1", accepted_at_ms=NOW_MS)
         assert status.phase in ("Pending", "Running", "Succeeded", "Failed")
-        for found in status.container_statuses:
+        sidecars = [s.name for s in assigned.spec.sidecars]
+        first = [s for s in status.init_container_statuses if s.name in sidecars]
+        staying = [*first, *status.container_statuses]
+        for found in staying:
             states = (found.state.running, found.state.waiting, found.state.terminated)
             assert sum(state is not None for state in states) == 1
             assert found.ready == (found.state.running is not None)
         ready = {c.type: c.status for c in status.conditions}["Ready"]
-        assert (ready == "True") == all(found.ready for found in status.container_statuses)
+        assert (ready == "True") == all(found.ready for found in staying)

@@ -1,0 +1,69 @@
+"""What a pod's containers need and may use, all together. Source: Kubernetes, KEP 753 and QoS.
+
+Amounts are milli-CPU under ``cpu`` and whole units under other names.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from proto import quantity
+from proto.kinds.container import Container
+
+Amounts = dict[str, int]
+
+
+def requests(init_containers: Iterable[Container], containers: Iterable[Container]) -> Amounts:
+    """What they ask of a node: the most that is needed at any moment.
+
+    Init containers run one after another, beside the sidecars before them and before the pod's own
+    containers. A limit stands in for an absent request.
+    """
+    staying: Amounts = {}
+    peak: Amounts = {}
+    for container in init_containers:
+        needed = _sum(staying, _requested(container))
+        peak = _most(peak, needed)
+        if container.is_sidecar:
+            staying = needed
+    for container in containers:
+        staying = _sum(staying, _requested(container))
+    return _most(peak, staying)
+
+
+def _requested(container: Container) -> Amounts:
+    asked = container.resources.limits | container.resources.requests
+    return {
+        name: quantity.milli(amount) if name == "cpu" else quantity.whole(amount)
+        for name, amount in asked.items()
+    }
+
+
+def _sum(one: Amounts, other: Amounts) -> Amounts:
+    return one | {name: one.get(name, 0) + units for name, units in other.items()}
+
+
+def _most(one: Amounts, other: Amounts) -> Amounts:
+    return one | {name: max(one.get(name, 0), units) for name, units in other.items()}
+
+
+def qos_class(containers: Sequence[Container]) -> str:
+    """Guaranteed, Burstable or BestEffort. Source: Kubernetes, Pod Quality of Service Classes."""
+    asked = [c.resources for c in containers]
+    if not any(r.limits or r.requests for r in asked):
+        return "BestEffort"
+    if all(
+        {"cpu", "memory"} <= r.limits.keys()
+        and all(
+            _is_same_amount(r.requests.get(name, r.limits[name]), r.limits[name])
+            for name in ("cpu", "memory")
+        )
+        for r in asked
+    ):
+        return "Guaranteed"
+    return "Burstable"
+
+
+def _is_same_amount(one: quantity.Quantity, other: quantity.Quantity) -> bool:
+    try:
+        return quantity.parse(one) == quantity.parse(other)
+    except ValueError:  # validation names the field later
+        return one == other
