@@ -9,8 +9,13 @@ from proto.errors import FieldError
 from proto.kinds import validation
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import PodTemplateSpec, age_cell, default_spec
-from proto.kinds.replicaset import containers_cell, images_cell, validate_workload
-from proto.meta import Condition, LabelSelector, Model, Resource, format_selector
+from proto.kinds.replicaset import (
+    ReplicaSetStatus,
+    containers_cell,
+    images_cell,
+    validate_workload,
+)
+from proto.meta import LabelSelector, Model, Resource, format_selector
 
 
 class ReplicationControllerSpec(Model, frozen=True, kw_only=True):
@@ -22,22 +27,11 @@ class ReplicationControllerSpec(Model, frozen=True, kw_only=True):
     template: PodTemplateSpec = PodTemplateSpec()
 
 
-class ReplicationControllerStatus(Model, frozen=True, kw_only=True):
-    """How many there are. `replicas` is always encoded, as Kubernetes does."""
-
-    replicas: int | None = None
-    fully_labeled_replicas: int = 0
-    ready_replicas: int = 0
-    available_replicas: int = 0
-    observed_generation: int = 0
-    conditions: Annotated[tuple[Condition, ...], Meta(extra={"merge_key": "type"})] = ()
-
-
 class ReplicationController(Resource, frozen=True, kw_only=True):
     """See the module."""
 
     spec: ReplicationControllerSpec = ReplicationControllerSpec()
-    status: ReplicationControllerStatus = ReplicationControllerStatus()
+    status: ReplicaSetStatus = ReplicaSetStatus()
 
 
 def defaults(found: ReplicationController) -> ReplicationController:
