@@ -30,7 +30,9 @@ def numbers(found: Any, paths: ScalePaths | None) -> Numbers:
         paths: Where a custom kind keeps its numbers; None for any other.
     """
     if paths is None:
-        by: LabelSelector | None = found.spec.selector
+        by: LabelSelector | dict[str, str] | None = found.spec.selector
+        if isinstance(by, dict):  # of a replication controller
+            by = LabelSelector(match_labels=by)
         text = "" if by is None or by.is_empty else format_selector(by)
         return Numbers(found.spec.replicas or 0, found.status.replicas or 0, text)
     content = found.content

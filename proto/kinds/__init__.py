@@ -34,6 +34,7 @@ from proto.kinds.node import NODES
 from proto.kinds.pod import PODS
 from proto.kinds.quota import LIMIT_RANGES, PRIORITY_CLASSES, RESOURCE_QUOTAS
 from proto.kinds.replicaset import REPLICASETS
+from proto.kinds.replicationcontroller import REPLICATION_CONTROLLERS
 from proto.kinds.service import SERVICES
 from proto.kinds.statefulset import STATEFUL_SETS
 from proto.kinds.storage import (
@@ -54,6 +55,7 @@ ALL: tuple[Kind[Any], ...] = (
     ENDPOINTS,
     PERSISTENT_VOLUMES,
     PERSISTENT_VOLUME_CLAIMS,
+    REPLICATION_CONTROLLERS,
     RESOURCE_QUOTAS,
     LIMIT_RANGES,
     REPLICASETS,

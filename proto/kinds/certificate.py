@@ -51,7 +51,7 @@ class CertificateSigningRequestSpec(Model, frozen=True, kw_only=True):
 class CertificateSigningRequestStatus(Model, frozen=True, kw_only=True):
     """What became of it; the certificate is PEM in base64."""
 
-    conditions: Annotated[tuple[Condition, ...], Meta(extra={"merge_key": "type"})] = ()
+    conditions: Annotated[tuple[Condition, ...], Meta(extra={"map_keys": {"type": None}})] = ()
     certificate: str = ""
 
 

@@ -124,8 +124,7 @@ def _strategy(strategy: DaemonSetUpdateStrategy) -> list[FieldError]:
 
 
 def _nodes_cell(found: DaemonSet) -> str:
-    terms = sorted(found.spec.template.spec.node_selector.items())
-    return ",".join(f"{key}={value}" for key, value in terms) or "<none>"
+    return format_selector(LabelSelector(match_labels=found.spec.template.spec.node_selector))
 
 
 DAEMON_SETS: Kind[DaemonSet] = Kind(

@@ -2,9 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Annotated
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from proto.errors import FieldError
@@ -81,7 +79,7 @@ class EndpointHints(Model, frozen=True, kw_only=True):
 class Endpoint(Model, frozen=True, kw_only=True):
     """One backend."""
 
-    addresses: Annotated[tuple[str, ...], Meta(extra={"is_set": True})] = ()
+    addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     hostname: str | None = None
     target_ref: ObjectReference | None = None

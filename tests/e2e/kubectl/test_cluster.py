@@ -172,7 +172,7 @@ def test_a_drain_waits_for_what_a_disruption_budget_wants_to_stay(kubectl, names
             "get", "deployment", "web", "-w", "-o", f"jsonpath={available}", *inside
         )
         try:
-            drained = kubectl.run("drain", first, "--timeout=50s")
+            drained = kubectl.run("drain", first, "--timeout=80s", timeout_s=90)
         finally:
             watching.terminate()
         seen, _ = watching.communicate(timeout=10)
@@ -181,10 +181,7 @@ def test_a_drain_waits_for_what_a_disruption_budget_wants_to_stay(kubectl, names
         kubectl("uncordon", second)
     assert drained.code == 0, drained
     assert drained.out.count(" evicted\n") == 2
-    assert (
-        drained.err.count("(will retry after 5s): Cannot evict pod as it would violate the pod's")
-        == 1
-    )
+    assert "(will retry after 5s): Cannot evict pod as it would violate the pod's" in drained.err
     assert seen.split()[0] == "2"
     assert "1" in seen.split()
     assert set(seen.split()) <= {"1", "2"}  # never none: then the field would be absent

@@ -13,6 +13,8 @@ create configmap a --from-literal=a=b
 create secret generic a --from-literal=a=b
 create secret docker-registry b --docker-username=u --docker-password=p
 create serviceaccount a
+create token a
+create token a --duration=1h --audience=b
 create service clusterip a --tcp=80:8080
 create service clusterip headless --clusterip=None
 create service nodeport b --tcp=80
@@ -33,9 +35,14 @@ create ingress a --rule=example.com/path=a:80
 create deployment a --image=busybox --port=80
 create namespace team
 expose deployment a --port=80 --name=exposed
+autoscale deployment a --max=3
+autoscale deployment a --name=b --min=2 --max=3 --cpu-percent=50
 set selector service a app=z
+set serviceaccount deployment a a
 set subject rolebinding a --user=v
 describe cm/a secret/a sa/a svc/a job/a cj/a quota/a pc/a pdb/a role/a rolebinding/a ing/a
+describe hpa/a hpa/b
+get hpa,sts,ds,rc,pv,pvc,sc,netpol,ep,endpointslices,csr,ingressclasses
 describe clusterrole/a clusterrolebinding/a
 get all
 """

@@ -92,6 +92,11 @@ MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
         {"spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 1}}}}},
         ["x", "<none>", "*", "", "80"],
     ),
+    "ReplicationController": (
+        f"api/v1/{IN_DEFAULT}/replicationcontrollers",
+        {"spec": {"template": WORKLOAD["template"]}},
+        ["x", 1, 0, 0],
+    ),
     "StatefulSet": (
         f"apis/apps/v1/{IN_DEFAULT}/statefulsets",
         {"spec": WORKLOAD},
@@ -163,7 +168,7 @@ MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
     "CertificateSigningRequest": (
         "apis/certificates.k8s.io/v1/certificatesigningrequests",
         {"spec": SIGNING},
-        ["x", "0s", "example.com/signer", "longshore-admin", "<none>", "Pending"],
+        ["x"],
     ),
     "Lease": (
         f"apis/coordination.k8s.io/v1/{IN_DEFAULT}/leases",
@@ -257,6 +262,7 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
             "spec.rules[0].http.paths[0].pathType",
         ),
         ("Lease", {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds"),
+        ("ReplicationController", {}, "spec.selector"),
         ("StatefulSet", {}, "spec.selector"),
         (
             "StatefulSet",
