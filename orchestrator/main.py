@@ -76,12 +76,12 @@ async def _keep_what_was_loaded(plane: ControlPlane) -> None:
     gc.freeze()
 
 
-def _audit_log(settings: Settings) -> AuditLog | None:
+def _audit_log(settings: Settings, chance: random.Random) -> AuditLog | None:
     if not settings.audit_log:
         return None
     return AuditLog(
         Path(settings.audit_log),
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=lambda: str(uuid.UUID(int=chance.getrandbits(128), version=4)),
         clock=now_ms,
         includes_reads=settings.audit_reads,
         file_bytes_max=settings.audit_log_mb * 1_000_000,
@@ -90,7 +90,8 @@ def _audit_log(settings: Settings) -> AuditLog | None:
 
 
 async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
-    audit = _audit_log(settings)
+    chance = random.Random()  # noqa: S311  uids and name suffixes: nothing secret
+    audit = _audit_log(settings, chance)
     bus = LateBus(settings.nats.split(","), name=f"orchestrator {identity}")
     plane = ControlPlane(
         settings,
@@ -98,7 +99,7 @@ async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
         bus,
         identity=identity,
         clock=now_ms,
-        chance=random.Random(),  # noqa: S311  uids and name suffixes: nothing secret
+        chance=chance,
         audit=audit,
     )
     try:

@@ -19,8 +19,9 @@ SHUTDOWN_S = 2.0
 """For answers under way, once watches have been ended."""
 
 CONNECTIONS_MAX = 10_000
-"""At once; beyond it a client is told to come back. Half of the file descriptors that Linux
-distributions allow a daemon (20,000 and more, once it asks): etcd, NATS and files need some too."""
+"""At once; beyond it a client is told to come back, instead of leaving none for etcd and NATS. It
+is well below what a daemon gets that asks for it, as ours does: systemd's hard limit of file
+descriptors is 524,288, Docker's 1,048,576."""
 
 IDLE_S = 90.0
 """Until a connection is closed on which no whole request came. Source: apiserver, IdleTimeout."""

@@ -30,8 +30,9 @@ QUEUE_BYTES_MAX = 8 * 1024 * 1024
 disk that stands still for longer stops requests. Those that were let in before may add as much
 again, beyond which lines are lost, and counted."""
 
-GATHER_S = 0.05
-"""Lines of this long are written together: twenty wake-ups a second at most."""
+GATHER_S = 0.1
+"""Lines of this long are written together: ten wake-ups a second at most, each of which takes the
+interpreter from the event loop for a moment."""
 
 RETRY_S = 0.5
 """Before the disk is tried again."""

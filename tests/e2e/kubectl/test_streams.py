@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import pty
 import random
@@ -21,6 +22,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -231,6 +233,21 @@ def test_a_port_where_nobody_listens_is_told_in_words(kubectl) -> None:
             assert ":81 in the pod" in said
         finally:
             forward.kill()
+
+
+def test_the_audit_log_tells_who_executed_what(cluster) -> None:
+    kubectl = Kubectl(binaries.usual(), cluster.server, cluster.data)
+    word = uuid.uuid4().hex
+    kubectl("exec", "web", "--", "echo", word)
+
+    def told() -> list[dict[str, Any]]:
+        log = (cluster.data / "logs" / "audit.log").read_text()
+        return [json.loads(line) for line in log.splitlines() if word in line]
+
+    lines = eventually(lambda: told()[1:] and told(), within_s=PATIENCE_S, what="it is told")
+    assert {line["stage"] for line in lines} == {"ResponseStarted", "ResponseComplete"}
+    assert all(line["userAgent"].startswith("kubectl") for line in lines)
+    assert lines[0]["objectRef"]["subresource"] == "exec"
 
 
 WAITING = """
