@@ -88,6 +88,7 @@ class Kind(Generic[R]):
         scale: Where a custom kind keeps its numbers of replicas.
         schema: Of a custom kind's JSON, structural; None for a kind whose `type` says it all.
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
+        permanent: Names of objects that may not be deleted.
         check_name: What is wrong with a name, of its path and the name.
         notice: What whoever writes one should know, since it does less than in Kubernetes: sent
             as a ``Warning``. Empty for a kind that is acted on.
@@ -113,6 +114,7 @@ class Kind(Generic[R]):
     scale: ScalePaths | None = None
     schema: Mapping[str, Any] | None = None
     is_deleted_gracefully: bool = False
+    permanent: tuple[str, ...] = ()
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
     notice: str = ""
 
