@@ -65,18 +65,17 @@ def _decoded(content_type: str, body: bytes) -> Any:
 
 
 def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
-    """The body with the namespace and name of its URL, which it may leave out.
+    """The body with the kind, namespace and name of its URL, which it may leave out.
 
     Raises:
         BadRequest: It is of another kind, namespace or name than the URL.
     """
     kind = target.kind
-    if not body.get("kind"):
-        raise BadRequest("Object 'Kind' is missing in the body of the request")
-    if body.get("kind") != kind.name or body.get("apiVersion") not in (kind.api_version, "", None):
+    name, version = body.get("kind") or kind.name, body.get("apiVersion") or kind.api_version
+    if (name, version) != (kind.name, kind.api_version):
         raise BadRequest(
-            f'{body.get("kind")} in version "{body.get("apiVersion")}" cannot be handled as a '
-            f'{kind.name}: expected "{kind.api_version}, Kind={kind.name}"'
+            f'{name} in version "{version}" cannot be handled as a {kind.name}: '
+            f'expected "{kind.api_version}, Kind={kind.name}"'
         )
     metadata = {} if body.get("metadata") is None else body["metadata"]
     if not isinstance(metadata, dict):
@@ -94,7 +93,7 @@ def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
         )
     if target.name:
         metadata["name"] = target.name
-    return body | {"apiVersion": kind.api_version, "metadata": metadata}
+    return body | {"kind": kind.name, "apiVersion": kind.api_version, "metadata": metadata}
 
 
 def parse(kind: Kind[R], body: Mapping[str, Any], validation: str) -> tuple[R, Sequence[str]]:

@@ -31,7 +31,7 @@ _PATCHES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 async def get(call: Call) -> web.Response:
     """One object."""
     entry = find(call)
-    return await answer(call.request, _shown(call, entry))
+    return await answer(call.request, shown(call, entry))
 
 
 def find_or_none(call: Call) -> Entry | None:
@@ -53,7 +53,7 @@ def find(call: Call) -> Entry:
     return entry
 
 
-def _shown(call: Call, entry: Entry) -> Any:
+def shown(call: Call, entry: Entry) -> Any:
     """An object in the form that the client asked for."""
     form = call.format
     match form.shape:
@@ -231,7 +231,7 @@ async def _answer_written(
     entry = Entry(call.target.kind, written, version)
     if not version:  # a dry run's new object has none
         entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
-    return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
+    return await answer(call.request, shown(call, entry), status=status, warnings=warnings)
 
 
 Patcher = Callable[[Any, type[Model]], dict[str, Any]]

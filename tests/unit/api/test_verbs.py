@@ -233,6 +233,11 @@ async def test_replicas_are_read_and_written_as_a_scale():
         assert scale["kind"] == "Scale"
         assert scale["spec"] == {"replicas": 1}
         assert scale["status"] == {"replicas": 0, "selector": "app=web"}
+        _, table = await api.ask("GET", path, headers=TABLE)
+        assert [column["name"] for column in table["columnDefinitions"]] == [
+            "Name", "Desired", "Available", "Age",
+        ]  # fmt: skip
+        assert table["rows"][0]["cells"][:3] == ["web", 1, 0]
         _, found = await api.ask("PATCH", path, data=b'{"spec":{"replicas":4}}', headers=MERGE)
         assert found["spec"]["replicas"] == 4
         scale["spec"]["replicas"] = 9
@@ -305,7 +310,6 @@ async def test_an_invalid_object_is_answered_with_every_wrong_field():
     [
         (PODS, {"kind": "Deployment"}, "cannot be handled as a Pod"),
         (PODS, {"apiVersion": "v2"}, "cannot be handled as a Pod"),
-        (PODS, {"kind": ""}, "'Kind' is missing"),
         (PODS, {"metadata": {"name": "p", "namespace": "other"}}, "does not match the namespace"),
         (PODS, {"metadata": []}, "metadata is not an object"),
     ],
@@ -315,6 +319,15 @@ async def test_a_body_that_is_not_what_its_url_says_is_a_bad_request(path, chang
         status, found = await api.ask("POST", path, pod() | change)
         assert (status, found["reason"]) == (400, "BadRequest")
         assert said in found["message"]
+
+
+async def test_a_body_may_leave_out_what_its_url_says():
+    async with running() as api:
+        manifest = {key: value for key, value in pod().items() if key == "spec"}
+        status, made = await api.ask("POST", PODS, manifest | {"metadata": {"name": "p"}})
+        assert (status, made["kind"], made["apiVersion"]) == (201, "Pod", "v1")
+        status, made = await api.ask("PUT", f"{PODS}/p", made | {"kind": "", "apiVersion": ""})
+        assert (status, made["kind"], made["metadata"]["name"]) == (200, "Pod", "p")
 
 
 async def test_an_update_under_another_name_is_a_bad_request():
