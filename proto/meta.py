@@ -246,6 +246,15 @@ def format_time(ms: int) -> str:
     return _format_seconds(ms // 1000)
 
 
+def format_time_ms(ms: int) -> str:
+    """The same with milliseconds, for what happens often enough to be told apart by them.
+
+    >>> format_time_ms(1002)
+    '1970-01-01T00:00:01.002Z'
+    """
+    return f"{_format_seconds(ms // 1000)[:-1]}.{ms % 1000:03}Z"
+
+
 @lru_cache(maxsize=64)  # what is written within one second has one time
 def _format_seconds(seconds: int) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -67,6 +67,8 @@ class Applying:
         documents = manifest.load_all(await bodies.read_bytes(call.request))
         if len(documents) != 1:
             raise BadRequest("the body of an apply must be one object")
+        if not documents[0].get("kind"):
+            raise BadRequest("Object 'Kind' is missing in the body of the request")
         return documents[0]
 
     def _read_config(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,12 @@ from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import success
 from orchestrator.core import managed_fields, scale
 from orchestrator.core.managed_fields import Manager
+from orchestrator.world import Entry
 from proto import codec
 from proto.errors import BadRequest, Conflict, Invalid
 from proto.kinds import validation
-from proto.kinds.kind import ScalePaths
-from proto.kinds.pod import Pod
+from proto.kinds.kind import Column, Kind, ScalePaths
+from proto.kinds.pod import Pod, age_cell
 from proto.meta import Model, ObjectMeta, Resource
 
 
@@ -40,6 +41,22 @@ class Scale(Resource, frozen=True, kw_only=True):
     status: ScaleStatus = ScaleStatus()
 
 
+SCALES: Kind[Scale] = Kind(
+    name="Scale",
+    group="autoscaling",
+    version="v1",
+    plural="scales",
+    singular="scale",
+    type=Scale,
+    columns=(
+        Column("Desired", lambda scale, _: scale.spec.replicas, type="integer"),
+        Column("Available", lambda scale, _: scale.status.replicas, type="integer"),
+        Column("Age", age_cell),
+    ),
+)
+"""How one is shown. Columns: Kubernetes, pkg/printers/internalversion, printScale."""
+
+
 def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
     """An object, as a Scale.
 
@@ -50,8 +67,8 @@ def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
     meta: ObjectMeta = found.metadata
     numbers = scale.numbers(found, paths)
     return Scale(
-        api_version="autoscaling/v1",
-        kind="Scale",
+        api_version=SCALES.api_version,
+        kind=SCALES.name,
         metadata=ObjectMeta(
             name=meta.name,
             namespace=meta.namespace,
@@ -66,9 +83,9 @@ def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
 
 async def get_scale(call: Call) -> web.Response:
     """The number of replicas."""
-    return await answer(
-        call.request, codec.encode(scale_of(resources.find(call).object, call.target.kind.scale))
-    )
+    found = resources.find(call)
+    seen = Entry(SCALES, scale_of(found.object, call.target.kind.scale), found.version)
+    return await answer(call.request, resources.shown(call, seen))
 
 
 async def update_scale(call: Call) -> web.Response:

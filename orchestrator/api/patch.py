@@ -172,6 +172,7 @@ def _retained(document: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str
 def _merge_list(
     document: list[Any], patch: list[Any], order: list[Any], shape: Shape, *, is_named: bool
 ) -> list[Any]:
+    order = order or patch  # a client that names no order means that of its patch
     if shape.merge_key:
         merged = _merge_items(document, patch, shape.merge_key, shape.items or ANYTHING)
         return _ordered(merged, document, order, lambda item: item.get(shape.merge_key))
@@ -182,7 +183,7 @@ def _merge_list(
 
 
 def _merge_items(document: list[Any], patch: list[Any], key: str, shape: Shape) -> list[Any]:
-    """Items merged by their key, in the document's order; new ones at the end."""
+    """Items merged by their key."""
     _check_items(patch, key)
     if any(item.get(_DIRECTIVE) == "replace" for item in patch):
         return [

@@ -32,7 +32,7 @@ async def get(call: Call) -> web.Response:
     """One object."""
     versions.check_fresh(call)
     entry = find(call)
-    return await answer(call.request, _shown(call, entry))
+    return await answer(call.request, shown(call, entry))
 
 
 def find_or_none(call: Call) -> Entry | None:
@@ -55,7 +55,7 @@ def find(call: Call) -> Entry:
     return entry
 
 
-def _shown(call: Call, entry: Entry) -> Any:
+def shown(call: Call, entry: Entry) -> Any:
     """An object in the form that the client asked for."""
     form = call.format
     match form.shape:
@@ -255,7 +255,7 @@ async def _answer_written(
     entry = call.services.world.entry(kind, meta.namespace, meta.name)
     if entry is None or entry.object is not written:  # a dry run, a view, or changed since
         entry = Entry(kind, written, int(meta.resource_version or 0))
-    return await answer(call.request, _shown(call, entry), status=status, warnings=warnings)
+    return await answer(call.request, shown(call, entry), status=status, warnings=warnings)
 
 
 Patcher = Callable[[Any, type[Model]], dict[str, Any]]

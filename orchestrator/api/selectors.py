@@ -173,7 +173,7 @@ def _values(tokens: list[str], at: int) -> tuple[tuple[str, ...], int]:
         if tokens[at] == ",":
             at += 1
             continue
-        values.append(_word(tokens[at], "',', or ')'"))
+        values.append(_word(tokens[at], "',', ')' or identifier"))
         at += 1
     return tuple(values), at + 1
 

@@ -14,7 +14,7 @@ from orchestrator.core import managed_fields, schema
 from orchestrator.core.custom import declared
 from orchestrator.core.managed_fields import Manager
 from proto import codec
-from proto.errors import BadRequest, Conflict, FieldError, Invalid
+from proto.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid
 from proto.kinds import validation
 from proto.kinds.definition import CustomResourceDefinition
 from proto.kinds.kind import Kind
@@ -182,8 +182,13 @@ def prepare_delete(
 
     Raises:
         BadRequest: There is no such propagation policy.
+        Forbidden: A cluster cannot be without it.
     """
     meta = old.metadata
+    if meta.name in kind.permanent:
+        raise Forbidden(
+            f'{kind.resource} "{meta.name}" is forbidden: this {kind.singular} may not be deleted'
+        )
     finalizers = _propagated(meta.finalizers, propagation)
     grace = _grace_s(old, grace_s) if kind.is_deleted_gracefully else 0
     is_marked = bool(meta.deletion_timestamp)

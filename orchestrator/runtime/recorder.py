@@ -19,7 +19,7 @@ from orchestrator.world import World
 from proto.errors import LongshoreError
 from proto.kinds.event import EVENTS, Event, EventSource, ObjectReference
 from proto.kinds.kind import Kind
-from proto.meta import ObjectMeta, Resource, format_time, parse_time_ms
+from proto.meta import ObjectMeta, Resource, format_time_ms, parse_time_ms
 
 log = structlog.get_logger()
 
@@ -85,7 +85,9 @@ class Recorder:
         # The same thing happening again is the same event: its name says so.
         same = (about.uid, about.field_path, type_, reason, message, source.host)
         digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
-        now = format_time(self._clock() if at_ms is None else at_ms)
+        # Kubernetes has whole seconds here; within one, its events are in the order of their names.
+        # Its clients take fractions, and so show ours in the order in which they came.
+        now = format_time_ms(self._clock() if at_ms is None else at_ms)
         self._queue.append(
             Event(
                 metadata=ObjectMeta(

@@ -108,6 +108,7 @@ class Kind(Generic[R]):
         deprecation: What whoever asks for it should know; empty for a version that is not
             deprecated.
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
+        permanent: Names of objects that may not be deleted.
         check_name: What is wrong with a name, of its path and the name.
         conversion: Of a version that is served and not stored; None for one that is stored.
         requested_by: A new object with who asks for it: ``(object, username, groups, uid)``.
@@ -138,6 +139,7 @@ class Kind(Generic[R]):
     is_served: bool = True
     deprecation: str = ""
     is_deleted_gracefully: bool = False
+    permanent: tuple[str, ...] = ()
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
     conversion: Conversion | None = None
     requested_by: Callable[[R, str, tuple[str, ...], str], R] | None = None

@@ -65,6 +65,7 @@ NAMESPACES: Kind[Namespace] = Kind(
         Column("Age", age_cell),
     ),
     defaults=defaults,
+    permanent=("default", "kube-public", "kube-system"),
     check_name=validation.label,  # it becomes part of other names
     fields={"status.phase": lambda namespace: namespace.status.phase},
     subresources={"finalize": ("update",)},

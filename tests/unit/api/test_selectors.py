@@ -66,6 +66,11 @@ def test_what_is_no_label_selector_is_a_bad_request(text):
         selectors.parse(PODS, text, "")
 
 
+def test_a_list_of_values_without_an_end_is_told_so_in_kubernetes_words():
+    with pytest.raises(BadRequest, match=r"found '', expected: ',', '\)' or identifier"):
+        selectors.parse_labels("app in (a,")
+
+
 @given(st.text(alphabet="ab=!(), in not<>", max_size=20))
 def test_any_text_is_a_label_selector_or_a_bad_request(text):
     try:

@@ -233,6 +233,11 @@ async def test_replicas_are_read_and_written_as_a_scale():
         assert scale["kind"] == "Scale"
         assert scale["spec"] == {"replicas": 1}
         assert scale["status"] == {"replicas": 0, "selector": "app=web"}
+        _, table = await api.ask("GET", path, headers=TABLE)
+        assert [column["name"] for column in table["columnDefinitions"]] == [
+            "Name", "Desired", "Available", "Age",
+        ]  # fmt: skip
+        assert table["rows"][0]["cells"][:3] == ["web", 1, 0]
         _, found = await api.ask("PATCH", path, data=b'{"spec":{"replicas":4}}', headers=MERGE)
         assert found["spec"]["replicas"] == 4
         scale["spec"]["replicas"] = 9
@@ -568,6 +573,17 @@ async def test_version_2_documents_what_version_3_does():
     assert schema.removeprefix("#/definitions/") in found["definitions"]
     assert "#/components" not in json.dumps(found)
     assert "oneOf" not in json.dumps(found)
+
+
+async def test_a_number_or_a_text_has_a_name_to_explain_it_by():
+    async with running() as api:
+        _, found = await api.ask("GET", "/openapi/v3/apis/apps/v1")
+    schemas = found["components"]["schemas"]
+    rolling = schemas["io.k8s.api.apps.v1.RollingUpdateDeployment"]["properties"]
+    [pointed] = rolling["maxSurge"]["allOf"]
+    assert pointed["$ref"].endswith(".IntOrString")
+    named = schemas[pointed["$ref"].removeprefix("#/components/schemas/")]
+    assert [one["type"] for one in named["oneOf"]] == ["integer", "string"]
 
 
 @pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.plural)

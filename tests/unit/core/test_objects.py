@@ -11,7 +11,7 @@ from orchestrator.core.objects import (
     prepare_delete,
     prepare_update,
 )
-from proto.errors import BadRequest, Conflict, Invalid
+from proto.errors import BadRequest, Conflict, Forbidden, Invalid
 from proto.kinds import ALL
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
 from proto.kinds.namespace import NAMESPACES, Namespace
@@ -229,6 +229,15 @@ def test_a_namespace_is_never_gone_at_once():
     assert not is_finished(marked)
     finalized = replace(marked, spec=replace(marked.spec, finalizers=()))
     assert is_finished(updated(NAMESPACES, marked, finalized, "finalize"))
+
+
+@pytest.mark.parametrize("name", ["default", "kube-public", "kube-system"])
+def test_what_a_cluster_cannot_be_without_is_not_deleted(name):
+    old = created(NAMESPACES, Namespace(metadata=ObjectMeta(name=name)))
+    with pytest.raises(
+        Forbidden, match=f'"{name}" is forbidden: this namespace may not be deleted'
+    ):
+        deleted(NAMESPACES, old)
 
 
 @pytest.mark.parametrize("amount", [1e30, -1e30, 1e-30, 10**80, "many", "1e400", "-1", "٣"])

@@ -254,7 +254,7 @@ def test_events_of_agents_are_recorded_under_their_time_if_they_are_about_their_
             (told,) = found.spine.world.objects(EVENTS)
             assert (told.message, told.source.host) == ("it runs", "n1")
             assert told.involved_object.field_path == "spec.containers{main}"
-            assert told.first_timestamp == "2023-11-14T22:13:15Z"
+            assert told.first_timestamp == "2023-11-14T22:13:15.000Z"
             assert found.intake.rejected == 0
 
     virtual_time.run(main())

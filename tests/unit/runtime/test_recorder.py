@@ -39,7 +39,7 @@ def test_an_event_says_what_happened_to_which_object():
             assert about.uid == made.metadata.uid
             assert (event.type, event.reason, event.message) == ("Warning", "Broke", "it broke")
             assert (event.count, event.metadata.namespace) == (1, "default")
-            assert event.first_timestamp == event.last_timestamp == "2023-11-14T22:13:20Z"
+            assert event.first_timestamp == event.last_timestamp == "2023-11-14T22:13:20.000Z"
 
     virtual_time.run(main())
 
@@ -67,8 +67,8 @@ def test_the_same_thing_happening_again_is_counted():
             record(spine.recorder)
             await until(lambda: sum(event.count for event in events(spine)) == 5)
             again = next(event for event in events(spine) if event.count == 4)
-            assert again.first_timestamp == "2023-11-14T22:13:20Z"
-            assert again.last_timestamp == "2023-11-14T22:13:30Z"
+            assert again.first_timestamp == "2023-11-14T22:13:20.000Z"
+            assert again.last_timestamp.startswith("2023-11-14T22:13:30.")
 
     virtual_time.run(main())
 
@@ -140,5 +140,21 @@ def test_an_object_with_the_longest_name_has_events_too():
             spine.recorder.record(PODS, found, "Normal", "Happened", "")
             (event,) = await until(lambda: events(spine))
             assert event.involved_object.name == long
+
+    virtual_time.run(main())
+
+
+def test_what_happens_within_a_second_is_told_in_its_order():
+    async def main() -> None:
+        async with leading() as (spine, tasks):
+            spine.run(tasks, spine.recorder.run())
+            made = await spine.create(PODS, pod("a"))
+            reasons = ["Scheduled", "Pulled", "Created", "Started"]
+            for reason in reasons:
+                spine.recorder.record(PODS, made, "Normal", reason, "")
+                await asyncio.sleep(0.002)
+            found = await until(lambda: len(events(spine)) == 4 and events(spine))
+            told = sorted(found, key=lambda event: event.last_timestamp)
+            assert [event.reason for event in told] == reasons
 
     virtual_time.run(main())
