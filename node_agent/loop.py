@@ -18,9 +18,7 @@ from msgspec.structs import replace
 from node_agent import report
 from node_agent.checks import Checks
 from node_agent.core import probes, targets
-from node_agent.core.events import Told, field_path
 from node_agent.core.health import Health
-from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import Host, plan
 from node_agent.engine import Engine
@@ -32,9 +30,11 @@ from node_agent.observer import Observer
 from node_agent.probing import Probing
 from node_agent.settings import Settings
 from node_agent.streams import StreamServer
+from node_agent.telling import Teller
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
+from proto.kinds.pod import PodSpec
 from proto.messages import (
     AssignedPod,
     Assignment,
@@ -43,7 +43,6 @@ from proto.messages import (
     ForwardRequest,
     Heartbeat,
     LogRequest,
-    NodeEvent,
     NodeFacts,
     NodeReport,
     PodReport,
@@ -57,9 +56,6 @@ log = structlog.get_logger()
 
 LOOK_AGAIN_MS_MAX = 15_000
 """The clock may be set while the loop sleeps: it looks again at least this often."""
-
-EVENTS_MAX = 1024
-"""Events waiting for the bus; they are at most once anyway."""
 
 PROBES_MAX = 64
 """Questions about other hosts answered at once; each ends within a quarter of a second."""
@@ -104,30 +100,25 @@ class Agent:
         self._host = Host(self._node, settings.internal_ip, settings.sandbox_pool, settings.cluster)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
-        self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
-        self._told_ms = 0
+        self._teller = Teller(bus, self._node, self._spec_of, clock)
         self._observer = Observer(engine, self._look_again, resync_s=settings.resync_s)
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
             self._checks,
-            self._tell,
+            self._teller.tell,
             clock=clock,
             on_done=self._bell.set,
             concurrency=settings.engine_concurrency,
         )
         self._probing = Probing(
-            self._checks, self._tell, clock=clock, rng=rng, on_change=self._bell.set
+            self._checks, self._teller.tell, clock=clock, rng=rng, on_change=self._bell.set
         )
         self._stream_server = StreamServer(bus, engine, self._node, self)
+        period_s = settings.usage_period_s
         self._meter = Meter(
-            engine,
-            machine,
-            self._observer,
-            bus,
-            node=self._node,
-            period_s=settings.usage_period_s,
+            engine, machine, self._observer, bus, node=self._node, period_s=period_s
         )
         self.rejected = 0
         """Messages that could not be understood."""
@@ -147,7 +138,7 @@ class Agent:
                 tasks.create_task(self._reconcile(tasks))
                 tasks.create_task(self._beat())
                 tasks.create_task(self._report())
-                tasks.create_task(self._publish_events())
+                tasks.create_task(self._teller.run())
                 tasks.create_task(self._accept_assignments())
                 tasks.create_task(self._answer_report_requests())
                 tasks.create_task(self._answer_probes())
@@ -349,35 +340,9 @@ class Agent:
             await asyncio.sleep(max(0.0, next_s - loop.time()))
             next_s = max(next_s + period_s, loop.time())
 
-    def _tell(self, pod: PodKey, container: str, told: Told) -> None:
-        known = self._desired.get(pod.uid)
-        event = NodeEvent(
-            node=self._node,
-            namespace=pod.namespace,
-            pod=pod.name,
-            pod_uid=pod.uid,
-            type=told.type,
-            reason=told.reason,
-            message=told.message,
-            at_ms=self._telling_ms(),
-            field_path=field_path(container, known.spec if known else None),
-        )
-        with contextlib.suppress(asyncio.QueueFull):
-            self._events.put_nowait(event)
-
-    def _telling_ms(self) -> int:
-        """Now, or just after what was told last: events are read in the order of their times."""
-        now_ms = self._clock()
-        is_same_moment = now_ms <= self._told_ms < now_ms + 1000
-        self._told_ms = self._told_ms + 1 if is_same_moment else now_ms
-        return self._told_ms
-
-    async def _publish_events(self) -> None:
-        subject = subjects.node_event(self._node)
-        while True:
-            event = await self._events.get()
-            with contextlib.suppress(Unavailable):
-                await self._bus.publish(subject, codec.encode(event))
+    def _spec_of(self, uid: str) -> PodSpec | None:
+        known = self._desired.get(uid)
+        return known.spec if known else None
 
     # --------------------------------------------------------------- answers
 
