@@ -182,7 +182,7 @@ def _change_image(case: _Case) -> str:
     """How to use another image: of the deployment when there is one, else of the pod."""
     top = case.seen.controller_of(case.pod)
     target = case.pod if top is None else top
-    kind = type(target).__name__.lower()
+    kind = words.kind_name(target).lower()
     meta = target.metadata
     inside = case.seen.inside(meta.namespace)
     return f"longshore set image {kind}/{meta.name} {case.status.name}=IMAGE{inside}"

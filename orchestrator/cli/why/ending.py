@@ -6,6 +6,7 @@ from orchestrator.cli.why import words
 from orchestrator.cli.why.finding import Finding, Weight
 from orchestrator.cli.why.seen import Seen
 from proto.kinds.kind import format_age
+from proto.kinds.pod import Pod
 from proto.meta import Resource
 
 OVERDUE_MS = 10_000
@@ -51,11 +52,11 @@ def findings_of(found: Resource, seen: Seen) -> Iterator[Finding]:
             weight=Weight.NOTE,
             reason="Terminating",
             what=f"It is being deleted: its containers may finish{left}"
-            if type(found).__name__ == "Pod"
+            if isinstance(found, Pod)
             else "It is being deleted",
         )
 
 
 def _named(found: Resource) -> str:
     """As it is typed: ``pod web``."""
-    return f"{type(found).__name__.lower()} {found.metadata.name}"
+    return f"{words.kind_name(found).lower()} {found.metadata.name}"

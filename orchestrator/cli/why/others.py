@@ -12,7 +12,7 @@ from proto.meta import Resource, condition
 def explain_other(found: Resource, seen: Seen) -> Explanation:
     """What can be said of an object of a kind that is not understood better."""
     meta = found.metadata
-    kind = (found.kind or type(found).__name__).lower()
+    kind = words.kind_name(found).lower()
     going = ", being deleted" if meta.deletion_timestamp else ""
     fine = Finding(
         weight=Weight.FINE, reason="Fine", what="Nothing is wrong with it that the API shows"

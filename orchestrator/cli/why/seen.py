@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from orchestrator.cli.why.words import time_ms
+from orchestrator.cli.why.words import kind_name, time_ms
 from proto.kinds.deployment import Deployment
 from proto.kinds.disruption import PodDisruptionBudget
 from proto.kinds.event import Event
@@ -81,7 +81,7 @@ class Seen:
         meta = about.metadata
         return [
             event
-            for event in self.events_named(type(about).__name__, meta.namespace, meta.name)
+            for event in self.events_named(kind_name(about), meta.namespace, meta.name)
             if (not reasons or event.reason in reasons)
             and (not warnings or event.type == "Warning")
             and event.involved_object.uid in ("", meta.uid)

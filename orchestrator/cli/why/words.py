@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from proto.kinds.disruption import PodDisruptionBudget
 from proto.kinds.event import Event
 from proto.kinds.kind import format_age
-from proto.meta import parse_time_ms
+from proto.meta import Resource, parse_time_ms
 
 SIGNALLED = 128
 """Exit codes above it tell which signal ended a program. Source: POSIX shells, and Docker."""
@@ -18,6 +18,11 @@ def time_ms(text: str | None) -> int | None:
         return parse_time_ms(text) if text else None
     except ValueError:
         return None
+
+
+def kind_name(found: Resource) -> str:
+    """What it is, CamelCase; objects in a list need not say it themselves."""
+    return found.kind or type(found).__name__
 
 
 def age(text: str | None, now_ms: int) -> str:
