@@ -81,10 +81,15 @@ def test_a_pod_that_is_done_is_fine():
     assert [(f.weight, f.reason) for f in found.findings] == [(Weight.FINE, "Completed")]
 
 
-def test_a_pod_that_is_just_being_made_is_no_problem():
-    found = explained(reported(pod(), sandbox()))
-    assert found.problem is None
-    assert found.findings[0].what == "Its container does not run yet: it is being made"
+def test_being_made_is_a_problem_only_when_it_takes_long():
+    found = reported(pod(), sandbox())
+    assert problem(found).what == "Its container does not run yet: it is being made"
+    just_begun = replace(found, status=replace(found.status, start_time=format_time(NOW_MS)))
+    assert explained(just_begun).problem is None
+    pulling = event(found, "Pulling", f'Pulling image "{IMAGE}"')
+    assert problem(found, events=(pulling,)).what == (
+        f"Its container does not run yet: image {IMAGE} is being pulled"
+    )
 
 
 # ------------------------------------------------------------------------------ programs that end
