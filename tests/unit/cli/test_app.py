@@ -35,13 +35,13 @@ def test_the_help_of_up_explains_every_option_and_has_examples(option: str) -> N
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
-    assert longshore("version").stdout == "0.1.0\n"
+    assert longshore("version", "--client").stdout == "Client Version: 0.1.0\n"
 
 
 def test_without_docker_up_says_what_to_install(tmp_path: Path) -> None:
     done = longshore("up", "--data", str(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"longshore: no Docker engine at {tmp_path}/none.sock: install")
+    assert done.stderr.startswith(f"error: no Docker engine at {tmp_path}/none.sock: install")
     assert "Traceback" not in done.stderr
 
 
