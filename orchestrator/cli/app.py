@@ -2,7 +2,7 @@
 
 import typer
 
-from orchestrator.cli.commands import embedded, reading
+from orchestrator.cli.commands import embedded, reading, views
 from orchestrator.cli.declare import Context, Group, Kubeconfig, Namespace, Server
 from orchestrator.cli.where import Where
 
@@ -29,5 +29,5 @@ def where(
     ctx.obj = Where(server=server, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-for group in (embedded, reading):
+for group in (embedded, reading, views):
     group.declare(app)
