@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import completion
+from orchestrator.cli import completion, options as shared
 from orchestrator.cli.declare import command
 from orchestrator.cli.session import run
 from orchestrator.cli.where import Where
@@ -20,6 +20,14 @@ def declare(app: typer.Typer) -> None:
         longshore why node/node-2
         longshore why web -o json""",
     )(why)
+    command(
+        app,
+        examples="""
+        longshore status
+        longshore status --watch
+        longshore status -o json
+        longshore status > /dev/null || echo something is wrong""",
+    )(status)
 
 
 Named = Annotated[
@@ -45,3 +53,16 @@ def why(at: Where, names: Named, *, output: DocumentOutput = "") -> None:
     from orchestrator.cli.verbs.why import why as explain
 
     run(at, lambda session: explain(session, names, output))
+
+
+def status(at: Where, *, watch: shared.Watch = False, output: DocumentOutput = "") -> None:
+    """The cluster at a glance, and what is wrong with it now.
+
+    Nodes (what pods asked for, of what there is, and what is in use where that is measured),
+    workloads, problems with the command that explains each, recent warnings.
+
+    Exit code 0 when all is well, 1 when something is wrong, or nothing answers.
+    """
+    from orchestrator.cli.verbs.status import status as show
+
+    run(at, lambda session: show(session, output=output, is_watching=watch))
