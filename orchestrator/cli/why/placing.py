@@ -4,6 +4,7 @@ The scheduler counts nodes; whoever wants to mend something must know which. So 
 here once more, over what the API shows; where the two differ, the scheduler's words stand first.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -11,7 +12,13 @@ from msgspec import Struct
 from orchestrator.cli.why import words
 from orchestrator.cli.why.finding import Finding, Weight
 from orchestrator.cli.why.seen import Seen
-from proto.kinds.node import NOT_READY_TAINT, UNREACHABLE_TAINT, Node, allocatable
+from proto.kinds.node import (
+    NOT_READY_TAINT,
+    UNREACHABLE_TAINT,
+    UNSCHEDULABLE_TAINT,
+    Node,
+    allocatable,
+)
 from proto.kinds.pod import Pod, host_ports, is_terminated, requests, tolerates
 from proto.meta import condition
 
@@ -43,13 +50,36 @@ class Obstacle(Struct, frozen=True):
 
 _ADVICE = {
     "Cordoned": "Let pods onto it again, or add a node.",
-    "NodeNotReady": "Bring a node back.",
     "Tainted": "Give the pod a toleration, or take the taint away.",
     "Selector": "Label a node so, or change the pod's nodeSelector.",
     "Ports": "Use another hostPort, or none.",
     "TooFull": "Ask for less, stop something else, or add a node.",
-    "TooSmall": "No node is that large: ask for less, or add a larger node.",
+    "NodeNotReady": "Bring a node back.",
+    "TooSmall": "Ask for less, or add a larger node.",
 }
+"""What would mend it, the easiest first."""
+
+_EVERY = {
+    "Cordoned": "No node can take it: every node is cordoned",
+    "Tainted": "No node can take it: it does not tolerate any node's taints",
+    "Selector": "No node can take it: none has the labels that its nodeSelector asks for",
+    "Ports": "No node can take it: a port that it needs is in use on every one",
+    "TooFull": "No node can take it: none has enough room left",
+    "NodeNotReady": "No node can take it: none is ready",
+    "TooSmall": "No node is large enough for what it asks for",
+}
+_WORDS = {
+    "Cordoned": "cordoned",
+    "Tainted": "tainted",
+    "Selector": "with other labels",
+    "Ports": "with its port in use",
+    "TooFull": "too full",
+    "NodeNotReady": "not ready",
+    "TooSmall": "too small",
+}
+
+_JUDGED = (UNREACHABLE_TAINT, NOT_READY_TAINT, UNSCHEDULABLE_TAINT)
+"""Taints that say what a condition, or the cordon, says already."""
 
 
 def findings_of(pod: Pod, seen: Seen) -> Iterator[Finding]:
@@ -92,10 +122,10 @@ def _unseen(pod: Pod, seen: Seen) -> Finding:
 
 
 def _refused(pod: Pod, seen: Seen, message: str) -> Finding:
-    obstacles = [found for node in seen.nodes if (found := obstacle(pod, node, seen))]
-    main = _main(obstacles)
-    told = tuple(f"{found.node}: {found.words}" for found in obstacles[:NODES_SHOWN])
-    more = len(obstacles) - len(told)
+    by_node = [found for node in seen.nodes if (found := tuple(obstacles(pod, node, seen)))]
+    main = _main(by_node)
+    told = tuple(f"{found.node}: {found.words}" for found, *_ in by_node[:NODES_SHOWN])
+    more = len(by_node) - len(told)
     tried = [
         f"tried {words.count(event.count, 'time')} so far"
         for event in seen.events_of(pod, "FailedScheduling")[:1]
@@ -104,43 +134,39 @@ def _refused(pod: Pod, seen: Seen, message: str) -> Finding:
     return Finding(
         weight=Weight.PROBLEM,
         reason="Unschedulable",
-        what=_said(obstacles, seen),
+        what=_said([first for first, *_ in by_node], seen),
         evidence=(
             f"the scheduler says: {message}",
             *told,
             *((f"and {words.count(more, 'more node')}",) if more else ()),
             *tried,
         ),
-        advice=_ADVICE.get(main.reason, "") if main else "",
+        advice=_ADVICE[main.reason] if main else "",
         next=_next(pod, main, seen),
     )
 
 
-def _said(obstacles: Sequence[Obstacle], seen: Seen) -> str:
+def _said(firsts: Sequence[Obstacle], seen: Seen) -> str:
     if not seen.nodes:
         return "No node can take it: the cluster has none"
-    if not obstacles:
+    if not firsts:
         return "No node could take it when the scheduler last looked"
-    reasons = {found.reason for found in obstacles}
-    if reasons == {"TooSmall"}:
-        return "No node is large enough for what it asks for"
-    if len(reasons) == 1:
-        every = {
-            "Cordoned": "every node is cordoned",
-            "NodeNotReady": "no node is ready",
-            "Tainted": "it tolerates no node's taints",
-            "Selector": "no node has the labels that its nodeSelector asks for",
-            "Ports": "a port that it needs is in use on every node",
-            "TooFull": "no node has enough room left",
-        }
-        return f"No node can take it: {every[reasons.pop()]}"
-    return "No node can take it, each for a reason of its own"
+    counts = Counter(found.reason for found in firsts)
+    if len(counts) == 1:
+        return _EVERY[firsts[0].reason]
+    each = ", ".join(f"{number} {_WORDS[reason]}" for reason, number in counts.most_common())
+    return f"No node can take it: {each}"
 
 
-def _main(obstacles: Sequence[Obstacle]) -> Obstacle | None:
-    """The one that is mended most easily: a node that would do but for it."""
-    order = ("Cordoned", "Tainted", "Selector", "Ports", "TooFull", "NodeNotReady", "TooSmall")
-    return min(obstacles, key=lambda found: order.index(found.reason), default=None)
+def _main(by_node: Sequence[Sequence[Obstacle]]) -> Obstacle | None:
+    """The one that is mended most easily: of the node that would do but for the least."""
+    ease = {reason: index for index, reason in enumerate(_ADVICE)}
+    best = min(
+        by_node,
+        key=lambda found: (max(ease[one.reason] for one in found), len(found)),
+        default=None,
+    )
+    return max(best, key=lambda one: ease[one.reason]) if best else None
 
 
 def _next(pod: Pod, main: Obstacle | None, seen: Seen) -> tuple[str, ...]:
@@ -158,51 +184,47 @@ def _next(pod: Pod, main: Obstacle | None, seen: Seen) -> tuple[str, ...]:
             return (f"longshore describe pod {pod.metadata.name}{inside}", "longshore status")
 
 
-def obstacle(pod: Pod, node: Node, seen: Seen) -> Obstacle | None:
-    """The first thing that keeps a pod off a node; None when nothing that can be seen here does."""
+def obstacles(pod: Pod, node: Node, seen: Seen) -> Iterator[Obstacle]:
+    """What keeps a pod off a node, in the scheduler's order; nothing where it cannot be seen."""
     name = node.metadata.name
     ready = condition(node.status.conditions, "Ready")
     if ready is None or ready.status != "True":
-        return Obstacle(name, "NodeNotReady", "is not ready")
+        yield Obstacle(name, "NodeNotReady", "is not ready")
     if node.spec.unschedulable:
-        return Obstacle(name, "Cordoned", "is cordoned")
+        yield Obstacle(name, "Cordoned", "is cordoned")
     for taint in node.spec.taints:
-        if taint.effect == "PreferNoSchedule" or tolerates(
-            pod.spec.tolerations, taint.key, taint.value, taint.effect
-        ):
+        if taint.effect == "PreferNoSchedule" or taint.key in _JUDGED:
             continue
-        if taint.key in (UNREACHABLE_TAINT, NOT_READY_TAINT):
-            return Obstacle(name, "NodeNotReady", "is not ready")
-        value = f"={taint.value}" if taint.value else ""
-        said = f"has the taint {taint.key}{value}:{taint.effect}, which it does not tolerate"
-        return Obstacle(name, "Tainted", said)
+        if not tolerates(pod.spec.tolerations, taint.key, taint.value, taint.effect):
+            value = f"={taint.value}" if taint.value else ""
+            said = f"has the taint {taint.key}{value}:{taint.effect}, which it does not tolerate"
+            yield Obstacle(name, "Tainted", said)
     for key, value in sorted(pod.spec.node_selector.items()):
         there = node.metadata.labels.get(key)
         if there != value:
             other = f"{key}={there}" if there is not None else f"no label {key}"
-            return Obstacle(name, "Selector", f"has {other}, it wants {key}={value}")
-    return _without_room(pod, node, seen)
+            yield Obstacle(name, "Selector", f"has {other}, it wants {key}={value}")
+    yield from _of_room(pod, node, seen)
 
 
-def _without_room(pod: Pod, node: Node, seen: Seen) -> Obstacle | None:
+def _of_room(pod: Pod, node: Node, seen: Seen) -> Iterator[Obstacle]:
     name = node.metadata.name
     there = [one for one in seen.pods_on(name) if not is_terminated(one)]
     taken = {port[1:] for one in there for port in host_ports(one.spec)}
     for _, protocol, port in sorted(host_ports(pod.spec)):
         if (protocol, port) in taken:
-            return Obstacle(name, "Ports", f"port {port}/{protocol} is in use there")
+            yield Obstacle(name, "Ports", f"port {port}/{protocol} is in use there")
     sizes = allocatable(node)
     for resource, asked in sorted((requests(pod.spec) | {"pods": 1}).items()):
         size = sizes.get(resource, ALL_NODES if resource == "pods" else 0)
-        if asked > size:
-            said = f"has {amount(resource, size)} {resource}, it asks for {amount(resource, asked)}"
-            return Obstacle(name, "TooSmall", said)
+        wants = f"it asks for {amount(resource, asked)}"
         used = used_of(there, resource)
-        if seen.has_all_pods and used + asked > size:
+        if asked > size:
+            yield Obstacle(name, "TooSmall", f"has {amount(resource, size)} {resource}, {wants}")
+        elif seen.has_all_pods and used + asked > size:
             free = amount(resource, max(0, size - used))
             of = f"{free} of {amount(resource, size)} {resource} left"
-            return Obstacle(name, "TooFull", f"has {of}, it asks for {amount(resource, asked)}")
-    return None
+            yield Obstacle(name, "TooFull", f"has {of}, {wants}")
 
 
 def used_of(pods: Sequence[Pod], resource: str) -> int:

@@ -242,7 +242,7 @@ def test_a_pod_that_asks_for_more_than_any_node_has_is_told_so():
 def test_a_node_that_is_full_is_told_with_what_is_left():
     other = making.bound(making.pod("other", cpu="3", memory="1Gi"), "n1")
     found = waiting([node("n1", cpu="4")], [other], cpu="1500m")
-    assert found.what == "No node can take it: no node has enough room left"
+    assert found.what == "No node can take it: none has enough room left"
     assert "n1: has 1 of 4 cpu left, it asks for 1.5" in found.evidence
 
 
@@ -256,7 +256,10 @@ def test_a_port_in_use_a_cordon_a_taint_and_a_label_are_told_node_by_node():
         judged(node("n5"), NodeState.LOST),
     ]
     found = waiting(nodes, [taken], host_port=8080, selector={"disk": "ssd"})
-    assert found.what == "No node can take it, each for a reason of its own"
+    assert found.what == (
+        "No node can take it: 1 cordoned, 1 tainted, 1 with other labels, 1 with its port in use, "
+        "1 not ready"
+    )
     assert found.evidence[1:] == (
         "n1: is cordoned",
         "n2: has the taint gpu=yes:NoSchedule, which it does not tolerate",
@@ -265,6 +268,17 @@ def test_a_port_in_use_a_cordon_a_taint_and_a_label_are_told_node_by_node():
         "n5: is not ready",
     )
     assert found.next == ("longshore uncordon n1",)
+
+
+def test_the_advice_is_about_the_node_that_would_do_but_for_the_least():
+    nodes = [
+        node("n1", cordoned=True, cpu="1"),
+        node("n2", taints=(Taint(key="gpu", effect="NoSchedule"),)),
+    ]
+    found = waiting(nodes, cpu="2")
+    assert found.what == "No node can take it: 1 cordoned, 1 tainted"
+    assert found.next == ("longshore edit node n2",)
+    assert waiting(nodes[:1], cpu="2").advice == "Ask for less, or add a larger node."
 
 
 def test_without_nodes_there_is_nowhere_to_go():
