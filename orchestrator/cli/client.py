@@ -115,6 +115,28 @@ class Client:
         """An answer that is no JSON."""
         return b"".join([chunk async for chunk in self.chunks(path, params)])
 
+    @contextlib.asynccontextmanager
+    async def reading(
+        self, path: str, query: Mapping[str, str], *, accept: str
+    ) -> AsyncGenerator[httpx.Response, None]:
+        """The answer to a GET as it comes, an error too, for whoever passes it on.
+
+        Args:
+            path: From the root, escaped, without a query.
+            query: Of several values of a name, all count.
+            accept: What to answer with.
+        """
+        async with self._call(
+            "GET",
+            path,
+            stream=True,
+            params=list(query.items()),
+            headers={"Accept": accept},
+            follow_redirects=False,
+            timeout=httpx.Timeout(REQUEST_S_MAX, read=None),
+        ) as response:
+            yield response
+
     async def chunks(
         self, path: str, params: Params | None = None, *, accept: str = "*/*"
     ) -> AsyncGenerator[bytes, None]:

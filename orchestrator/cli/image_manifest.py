@@ -65,7 +65,7 @@ def manifest(options: ImageOptions, live: Json | None, manager: str) -> Json:
     pod: Json = template.get("spec") or {}
     container = _container_name(name, live)
     others = [one for one in pod.get("containers", ()) if one["name"] != container]
-    mine = next((one for one in pod.get("containers", ()) if one["name"] == container), {})
+    mine: Json = next((one for one in pod.get("containers", ()) if one["name"] == container), {})
     pod = pod | {"containers": [*others, _changed(mine | {"name": container}, options)]}
     if not live:
         labels = {"app": name}

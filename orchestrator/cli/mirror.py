@@ -135,6 +135,10 @@ class Mirror:
             **objects,
         )
 
+    def ring(self) -> None:
+        """Have `changes` tell the present at once."""
+        self._rung.set()
+
     async def changes(
         self, *, at_most_every_s: float, at_least_every_s: float
     ) -> AsyncIterator[Seen]:
@@ -177,7 +181,7 @@ class Mirror:
                 continue
             except (httpx.TransportError, ServerRefused) as error:
                 self.problem = f"the API does not answer: {error!s}"
-                self._rung.set()
+                self.ring()
                 await asyncio.sleep(RETRY_S)
 
     def _take(self, name: str, kind: Kind[Any], change: str, item: Json) -> None:
@@ -193,7 +197,7 @@ class Mirror:
     def _heard(self, name: str) -> None:
         self._missing.discard(name)
         self.problem = ""
-        self._rung.set()
+        self.ring()
 
 
 @contextlib.asynccontextmanager

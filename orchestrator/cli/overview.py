@@ -201,7 +201,7 @@ def _workloads(seen: Seen) -> Iterator[WorkloadState]:
             case _:
                 continue
         yield WorkloadState(
-            kind=_typed(found),
+            kind=overview_kind(found),
             namespace=meta.namespace,
             name=meta.name,
             ready=ready,
@@ -216,7 +216,8 @@ def _tops(seen: Seen) -> Iterator[Resource]:
             yield found
 
 
-def _typed(found: Resource) -> str:
+def overview_kind(found: Resource) -> str:
+    """What it is, as typed: ``deploy``."""
     kind = words.kind_name(found)
     return {"Deployment": "deploy", "ReplicaSet": "rs"}.get(kind, kind.lower())
 

@@ -28,6 +28,12 @@ def declare(app: typer.Typer) -> None:
         longshore status -o json
         longshore status > /dev/null || echo something is wrong""",
     )(status)
+    command(
+        app,
+        examples="""
+        longshore ui
+        longshore ui --port 9000 --no-open""",
+    )(ui)
 
 
 Named = Annotated[
@@ -66,3 +72,25 @@ def status(at: Where, *, watch: shared.Watch = False, output: DocumentOutput = "
     from orchestrator.cli.verbs.status import status as show
 
     run(at, lambda session: show(session, output=output, is_watching=watch))
+
+
+def ui(
+    at: Where,
+    *,
+    port: Annotated[
+        int,
+        typer.Option(min=0, max=65535, metavar="PORT", help="On 127.0.0.1; 0 for any free one."),
+    ] = 8001,
+    open_: Annotated[
+        bool, typer.Option("--open/--no-open", help="Start a browser with the page.")
+    ] = True,
+) -> None:
+    """A page that shows the cluster as it changes, on this machine only.
+
+    Overview, nodes with their pods, workloads, logs and events, and beside whatever is wrong what
+    `longshore why` says of it. The page reads with your credentials and changes nothing; requests
+    of other sites' pages, and for anything that runs something, are refused.
+    """
+    from orchestrator.cli.verbs.ui import ui as show
+
+    run(at, lambda session: show(session, port=port, is_opened=open_))

@@ -13,7 +13,7 @@ from orchestrator.cli import formats
 from orchestrator.cli.client import Client, Json
 from orchestrator.cli.mirror import glanced, listed, path_of, understood
 from orchestrator.cli.refused import Refused, ServerRefused
-from orchestrator.cli.resources import ResourceType, Types, select
+from orchestrator.cli.resources import ResourceType, select
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.session import Session
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
@@ -70,7 +70,7 @@ async def explanations_of(client: Client, words: Sequence[str]) -> list[Explanat
     """
     types = await client.types()
     if len(words) == 1 and "/" not in words[0]:
-        return [await explained(client, types.named("pods"), words[0], types=types)]
+        return [await explained(client, types.named("pods"), words[0], is_any=True)]
     found = []
     for selection in select(words, types):
         if not selection.names:
@@ -80,22 +80,27 @@ async def explanations_of(client: Client, words: Sequence[str]) -> list[Explanat
 
 
 async def explained(
-    client: Client, type: ResourceType, name: str, *, types: Types | None = None
+    client: Client, type: ResourceType, name: str, *, namespace: str = "", is_any: bool = False
 ) -> Explanation:
     """One object.
 
     Args:
         client: Of the cluster.
         type: What it is.
-        name: In the client's namespace.
-        types: Where else to look for that name; None to look nowhere else.
+        name: Its.
+        namespace: Its; empty for the client's.
+        is_any: Whether it may be of another kind when there is none of this one.
     """
+    namespace = namespace or client.namespace
     try:
-        item = await client.get(type.path(client.namespace, name))
+        item = await client.get(type.path(namespace, name))
     except ServerRefused as error:
         if error.code != 404:
             raise
-        return await _absent(client, type, name, types, error)
+        other = await _absent(client, type, namespace, name, error, is_any=is_any)
+        if other is None:
+            raise
+        return other
     found = _struct(type, item)
     seen = await around(client, found)
     return explain(found, seen)
@@ -154,14 +159,19 @@ async def logs_of(
 
 
 async def _absent(
-    client: Client, type: ResourceType, name: str, types: Types | None, error: ServerRefused
-) -> Explanation:
-    """What is told of it, or what else has that name; else that there is nothing."""
-    namespace = client.namespace
+    client: Client,
+    type: ResourceType,
+    namespace: str,
+    name: str,
+    error: ServerRefused,
+    *,
+    is_any: bool,
+) -> Explanation | None:
+    """What is told of it, or what else has that name; None, and a better hint, when nothing is."""
     seen = await glanced(client, now_ms, namespace=namespace)
     if type.kind == "Pod" and (gone := explain_gone_pod(namespace, name, seen)):
         return gone
-    if types is not None:
+    if is_any:
         others = (*seen.deployments, *seen.replica_sets, *seen.jobs, *seen.nodes)
         for other in others:
             if other.metadata.name == name:
