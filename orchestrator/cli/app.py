@@ -2,7 +2,16 @@
 
 import typer
 
-from orchestrator.cli.commands import embedded, reading
+from orchestrator.cli.commands import (
+    changing,
+    creating,
+    embedded,
+    manifests,
+    nodes,
+    reading,
+    rollouts,
+    streams,
+)
 from orchestrator.cli.declare import Context, Group, Kubeconfig, Namespace, Server
 from orchestrator.cli.where import Where
 
@@ -29,5 +38,5 @@ def where(
     ctx.obj = Where(server=server, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-for group in (embedded, reading):
+for group in (embedded, reading, manifests, creating, changing, rollouts, streams, nodes):
     group.declare(app)
