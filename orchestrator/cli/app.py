@@ -2,7 +2,17 @@
 
 import typer
 
-from orchestrator.cli.commands import embedded, reading, views
+from orchestrator.cli.commands import (
+    changing,
+    creating,
+    embedded,
+    manifests,
+    nodes,
+    reading,
+    rollouts,
+    streams,
+    views,
+)
 from orchestrator.cli.declare import Context, Group, Kubeconfig, Namespace, Server
 from orchestrator.cli.where import Where
 
@@ -29,5 +39,5 @@ def where(
     ctx.obj = Where(server=server, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-for group in (embedded, reading, views):
+for group in (embedded, reading, manifests, creating, changing, rollouts, streams, nodes, views):
     group.declare(app)

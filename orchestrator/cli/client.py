@@ -37,9 +37,6 @@ REQUEST_S_MAX = 30.0
 WATCH_S = 300
 """How long the server is asked to keep a watch. Source: client-go, 300 to 600."""
 
-SOCKET_QUEUE = 16
-"""Messages that wait for a slow reader: at 64 KiB each, a megabyte; then the server waits."""
-
 
 class Gone(ServerRefused):
     """The history that a watch asked for is gone: list again."""
@@ -206,7 +203,6 @@ class Client:
             url=url,
             params=_given(params),
             subprotocols=[protocol],
-            queue_size=SOCKET_QUEUE,
             keepalive_ping_interval_seconds=None,
             timeout=httpx.Timeout(REQUEST_S_MAX, read=None),
         )

@@ -30,6 +30,7 @@ from msgspec import Struct
 from orchestrator.cli.client import Client, refusal
 from orchestrator.cli.refused import Refused, Unreachable
 from orchestrator.cli.where import Where
+from proto.errors import LongshoreError
 
 CONNECT_S_MAX = 15.0
 """For the first answer, reading the credentials included: an exec plugin may ask a cloud."""
@@ -124,20 +125,46 @@ def translated(server: str) -> Iterator[None]:
     """
     try:
         yield
-    except kr8s.ServerError as error:
-        raise _refused(error) from error
-    except (kr8s.APITimeoutError, httpx.TimeoutException) as error:
-        raise Unreachable(f"{server} does not answer in time") from error
-    except httpx.ConnectError as error:
-        if "certificate" in str(error).lower() or "ssl" in str(error).lower():
-            raise Refused(
-                f"the certificate of {server} is not trusted: {error}",
-                hint="the kubeconfig's certificate-authority must be the one that signed it",
-            ) from error
-        raise Unreachable(f"nothing answers at {server}: {error}", hint=NOWHERE) from error
-    except (httpx.HTTPError, httpx.InvalidURL, httpx_ws.HTTPXWSException) as error:
-        what = str(error) or type(error).__name__
-        raise Unreachable(f"the connection to {server} broke: {what}") from error
+    except FOREIGN as error:
+        raise _translated(server, error) from error
+    except BaseExceptionGroup as group:  # of a WebSocket's tasks
+        foreign, rest = group.split(FOREIGN)
+        if foreign is None or rest is not None:
+            raise
+        raise _translated(server, _leaf(foreign)) from group
+
+
+FOREIGN = (
+    kr8s.ServerError,
+    kr8s.APITimeoutError,
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx_ws.HTTPXWSException,
+)
+
+
+def _leaf(error: BaseException) -> BaseException:
+    return _leaf(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _translated(server: str, error: BaseException) -> LongshoreError:
+    match error:
+        case kr8s.ServerError():
+            return _refused(error)
+        case kr8s.APITimeoutError() | httpx.TimeoutException():
+            return Unreachable(f"{server} does not answer in time")
+        case httpx.ConnectError():
+            if "certificate" in str(error).lower() or "ssl" in str(error).lower():
+                return Refused(
+                    f"the certificate of {server} is not trusted: {error}",
+                    hint="the kubeconfig's certificate-authority must be the one that signed it",
+                )
+            return Unreachable(f"nothing answers at {server}: {error}", hint=NOWHERE)
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+            return Refused(f"{server} is no address: {error}", hint="https://HOST:PORT")
+        case _:
+            what = str(error) or type(error).__name__
+            return Unreachable(f"the connection to {server} broke: {what}")
 
 
 def _refused(error: kr8s.ServerError) -> Refused:

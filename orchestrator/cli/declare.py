@@ -69,7 +69,7 @@ class _wrong_use_is_1:  # noqa: N801 -- reads as what it does
 
 
 def command(
-    app: typer.Typer, name: str | None = None, *, examples: str
+    app: typer.Typer, name: str | None = None, *, examples: str, hidden: bool = False
 ) -> Callable[[Callable[Concatenate[Where, P], None]], Callable[Concatenate[Where, P], None]]:
     """Declare a command that talks to a cluster; its first argument says which.
 
@@ -77,6 +77,7 @@ def command(
         app: Where it belongs.
         name: The function's, unless given.
         examples: One to a line.
+        hidden: It is another name of one that is listed.
     """
 
     def declare(
@@ -100,7 +101,7 @@ def command(
         every = [context, *parameters, *where]
         call.__signature__ = signature.replace(parameters=every)  # type: ignore[attr-defined]
         call.__annotations__ = {parameter.name: parameter.annotation for parameter in every}
-        app.command(name, cls=Command, epilog=epilog(examples))(call)
+        app.command(name, cls=Command, epilog=epilog(examples), hidden=hidden)(call)
         return function
 
     return declare

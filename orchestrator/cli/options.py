@@ -65,3 +65,37 @@ DryRun = Annotated[
 TimeoutText = Annotated[
     str, typer.Option("--timeout", metavar="DURATION", help="Give up after that: 30s, 5m.")
 ]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite/--no-overwrite", help="Also where there is a value already.")
+]
+Words = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="TYPE NAME... | TYPE/NAME...",
+        show_default=False,
+        autocompletion=completion.resources,
+        help="Which objects, for example: deployment web, deploy/web, pods -l app=web.",
+    ),
+]
+Pod = Annotated[
+    str,
+    typer.Argument(
+        metavar="POD | TYPE/NAME",
+        show_default=False,
+        autocompletion=completion.pods,
+        help="A pod, or what has pods: deploy/web, svc/web.",
+    ),
+]
+Nodes = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="NODE...", show_default=False, autocompletion=completion.nodes, help="Which."
+    ),
+]
+Stdin = Annotated[bool, typer.Option("--stdin", "-i", help="Pass standard input on.")]
+Tty = Annotated[bool, typer.Option("--tty", "-t", help="With a terminal.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only what the program prints.")]
+Grace = Annotated[
+    int | None,
+    typer.Option("--grace-period", metavar="SECONDS", show_default=False, help="To end in."),
+]

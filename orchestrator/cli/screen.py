@@ -3,10 +3,12 @@
 Tables look just like kubectl's: no boxes, columns three blanks apart, rows as wide as they are.
 """
 
+import contextlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.text import Text
 
 STATES = {
@@ -52,6 +54,22 @@ class Screen:
     def tell(self, text: str) -> None:
         """A line beside the answer, on standard error."""
         print(text, file=sys.stderr, flush=True)
+
+    @contextlib.contextmanager
+    def progress(self) -> Iterator["Bar"]:
+        """A bar for as long as the block takes; it leaves no trace."""
+        if not self.is_terminal:
+            yield Bar(None)
+            return
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", style="bold"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}", style="dim"),
+        )
+        with Progress(*columns, console=self.out, transient=True) as progress:
+            yield Bar(progress)
 
     def write(self, content: bytes) -> None:
         """Bytes as they are."""
@@ -131,3 +149,24 @@ def style_of(column: str, cell: str) -> str:
         return "green" if ready == wanted else "yellow"
     found = {STYLES.get(word, "") for word in cell.replace(":", ",").split(",")}
     return next((style for style in ("red", "yellow", "green") if style in found), "")
+
+
+class Bar:
+    """A progress bar on a terminal; nothing elsewhere.
+
+    Attributes:
+        is_live: Whether anybody sees it.
+    """
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self.is_live = progress is not None
+
+    def show(self, name: str, done: int, wanted: int, text: str) -> None:
+        """How far it is, and in words."""
+        if self._progress is None:
+            return
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, text="")
+        self._progress.update(self._tasks[name], total=max(wanted, 1), completed=done, text=text)

@@ -5,11 +5,11 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from orchestrator.cli.refused import first_of, told
+from orchestrator.cli.refused import Refused, first_of, told
 from orchestrator.cli.where import Where
 from proto.errors import LongshoreError
 
@@ -29,10 +29,14 @@ class Session:
 
     Attributes:
         client: Connected to the cluster.
+        chosen_namespace: The one on the command line; empty when there was none.
+        has_spoken: Whether a document of the answer has been printed.
     """
 
-    def __init__(self, client: "Client") -> None:
+    def __init__(self, client: "Client", *, chosen_namespace: str = "") -> None:
         self.client = client
+        self.chosen_namespace = chosen_namespace
+        self.has_spoken = False
 
     @cached_property
     def screen(self) -> "Screen":
@@ -51,24 +55,30 @@ Work = Callable[[Session], Awaitable[int | None]]
 """A verb, with its options bound. Returns an exit code; None for 0."""
 
 
-def run(where: Where, work: Work) -> None:
-    """Do the work on the cluster that was asked for, and end the process as it ended."""
+def run(where: Where, work: Work, *, failure: int = 1) -> None:
+    """Do the work on the cluster that was asked for, and end the process as it ended.
+
+    Args:
+        where: The cluster.
+        work: With its options bound.
+        failure: The exit code after an error.
+    """
     from orchestrator.cli.connection import connected
 
     async def whole() -> int | None:
         async with connected(where) as client:
-            return await work(Session(client))
+            return await work(Session(client, chosen_namespace=where.namespace))
 
-    finish(whole())
+    finish(whole(), failure=failure)
 
 
-def finish(work: Coroutine[Any, Any, int | None]) -> None:
-    """Run it to the end; what fails on purpose is a sentence on standard error and exit code 1."""
+def finish(work: Coroutine[Any, Any, int | None], *, failure: int = 1) -> None:
+    """Run it to the end; what fails on purpose is a sentence on standard error."""
     try:
         code = asyncio.run(work)
     except* LongshoreError as group:
         typer.echo(told(first_of(group)), err=True)
-        code = 1
+        code = failure
     except* KeyboardInterrupt:
         code = INTERRUPTED
     except* BrokenPipeError:
@@ -76,6 +86,12 @@ def finish(work: Coroutine[Any, Any, int | None]) -> None:
         code = UNREAD
     if code:
         raise typer.Exit(code)
+
+
+def refused(error: Refused) -> NoReturn:
+    """End the process: the options do not fit together."""
+    typer.echo(told(error), err=True)
+    raise typer.Exit(1)
 
 
 def quiet_pipe() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options as shared
-from orchestrator.cli.declare import command
+from orchestrator.cli.declare import Group, command
 from orchestrator.cli.session import run
 from orchestrator.cli.where import Where
 
@@ -21,6 +21,50 @@ def declare(app: typer.Typer) -> None:
         longshore get pods -l app=web -o jsonpath='{.items[*].spec.nodeName}'
         longshore get pods --watch""",
     )(get)
+    command(
+        app,
+        examples="""
+        longshore describe pod web
+        longshore describe nodes
+        longshore describe -f web.yaml""",
+    )(describe)
+    command(
+        app,
+        examples="""
+        longshore events
+        longshore events --for deploy/web --watch
+        longshore events -A --types=Warning""",
+    )(events)
+    command(
+        app,
+        examples="""
+        longshore wait --for=condition=Ready pod/web
+        longshore wait --for=condition=Available deploy --all --timeout=2m
+        longshore wait --for=jsonpath='{.status.phase}'=Running pod/web
+        longshore wait --for=delete pod/web""",
+    )(wait)
+    command(
+        app,
+        examples="""
+        longshore explain deployment.spec.strategy
+        longshore explain pods --recursive""",
+    )(explain)
+    top = typer.Typer(
+        cls=Group,
+        help="What nodes and pods use now.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for name in ("nodes", "node", "no"):
+        command(top, name, hidden=name != "nodes", examples="longshore top nodes")(top_nodes)
+    for name in ("pods", "pod", "po"):
+        command(
+            top,
+            name,
+            hidden=name != "pods",
+            examples="longshore top pods -A --sort-by=memory\nlongshore top pods --containers",
+        )(top_pods)
+    app.add_typer(top, name="top")
     command(
         app,
         "api-resources",
@@ -84,6 +128,157 @@ def get(
         files=tuple(files or ()),
     )
     run(at, lambda session: show(session, resources or [], options))
+
+
+def describe(
+    at: Where,
+    resources: shared.Resources = None,
+    *,
+    files: shared.Filenames = None,
+    selector: shared.Selector = "",
+    all_namespaces: shared.AllNamespaces = False,
+    show_events: Annotated[
+        bool, typer.Option("--show-events/--no-show-events", help="What happened, too.")
+    ] = True,
+) -> None:
+    """Show objects in words: their settings, their state, and what happened to them."""
+    from orchestrator.cli.verbs.describe import DescribeOptions, describe as verb
+
+    options = DescribeOptions(
+        labels=selector,
+        files=tuple(files or ()),
+        is_everywhere=all_namespaces,
+        has_events=show_events,
+    )
+    run(at, lambda session: verb(session, resources or [], options))
+
+
+def events(
+    at: Where,
+    *,
+    for_: Annotated[
+        str, typer.Option("--for", metavar="TYPE/NAME", help="What happened to that only.")
+    ] = "",
+    types: Annotated[str, typer.Option(metavar="TYPE,...", help="Normal, Warning.")] = "",
+    all_namespaces: shared.AllNamespaces = False,
+    watch: shared.Watch = False,
+    no_headers: Annotated[bool, typer.Option("--no-headers", help="Rows only.")] = False,
+    output: shared.Output = "",
+) -> None:
+    """Show what happened, the latest last."""
+    from orchestrator.cli.verbs.events import EventOptions, events as verb
+
+    options = EventOptions(
+        object=for_,
+        types=tuple(filter(None, types.lower().split(","))),
+        is_everywhere=all_namespaces,
+        is_watching=watch,
+        output=output,
+        has_header=not no_headers,
+    )
+    run(at, lambda session: verb(session, options))
+
+
+def wait(
+    at: Where,
+    resources: shared.Resources = None,
+    *,
+    for_: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="WHAT", help="condition=NAME[=VALUE], jsonpath={PATH}=VALUE, delete."
+        ),
+    ],
+    timeout: shared.TimeoutText = "30s",
+    files: shared.Filenames = None,
+    selector: shared.Selector = "",
+    field_selector: shared.FieldSelector = "",
+    all: shared.All = False,
+    all_namespaces: shared.AllNamespaces = False,
+) -> None:
+    """Wait until objects are as they should be."""
+    from orchestrator.cli.verbs.wait import WaitOptions, wait as verb
+
+    options = WaitOptions(
+        until=for_,
+        timeout=timeout,
+        labels=selector,
+        fields=field_selector,
+        is_all=all,
+        is_everywhere=all_namespaces,
+        files=tuple(files or ()),
+    )
+    run(at, lambda session: verb(session, resources or [], options))
+
+
+def explain(
+    at: Where,
+    field: Annotated[
+        str,
+        typer.Argument(
+            metavar="TYPE[.FIELD...]", show_default=False, help="pods, deploy.spec.strategy"
+        ),
+    ],
+    *,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="All fields below, names only.")
+    ] = False,
+    api_version: Annotated[str, typer.Option(metavar="GROUP/VERSION", help="Of which.")] = "",
+) -> None:
+    """Say what a kind is, and what its fields mean."""
+    from orchestrator.cli.verbs.explain import explain as verb
+
+    run(
+        at,
+        lambda session: verb(session, field, is_recursive=recursive, api_version=api_version),
+    )
+
+
+SortBy = Annotated[str, typer.Option(metavar="cpu|memory", help="The most first.")]
+NoHeaders = Annotated[bool, typer.Option("--no-headers", help="Rows only.")]
+
+
+def top_nodes(
+    at: Where,
+    names: shared.Nodes = None,
+    *,
+    selector: shared.Selector = "",
+    sort_by: SortBy = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """What nodes use now."""
+    from orchestrator.cli.verbs import top
+
+    options = top.TopOptions(labels=selector, sort_by=sort_by, has_header=not no_headers)
+    run(at, lambda session: top.top_nodes(session, names or [], options))
+
+
+def top_pods(
+    at: Where,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="POD...", show_default=False, autocompletion=shared.completion.pods),
+    ] = None,
+    *,
+    selector: shared.Selector = "",
+    all_namespaces: shared.AllNamespaces = False,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="A line for each container.")
+    ] = False,
+    sort_by: SortBy = "",
+    no_headers: NoHeaders = False,
+) -> None:
+    """What pods use now."""
+    from orchestrator.cli.verbs import top
+
+    options = top.TopOptions(
+        labels=selector,
+        sort_by=sort_by,
+        is_everywhere=all_namespaces,
+        has_containers=containers,
+        has_header=not no_headers,
+    )
+    run(at, lambda session: top.top_pods(session, names or [], options))
 
 
 def version(

@@ -6,7 +6,8 @@ import typer
 
 from orchestrator.cli import completion, options as shared
 from orchestrator.cli.declare import command
-from orchestrator.cli.session import run
+from orchestrator.cli.refused import Refused
+from orchestrator.cli.session import refused, run
 from orchestrator.cli.where import Where
 
 
@@ -28,6 +29,14 @@ def declare(app: typer.Typer) -> None:
         longshore status -o json
         longshore status > /dev/null || echo something is wrong""",
     )(status)
+    command(
+        app,
+        examples="""
+        longshore deploy registry.local/shop/web:2
+        longshore deploy web:2 --replicas 3 --port 80 --env LOG=debug
+        longshore deploy busybox:1 --name idle -- sleep 3600
+        longshore deploy -f web.yaml --timeout 2m""",
+    )(deploy)
     command(
         app,
         examples="""
@@ -72,6 +81,89 @@ def status(at: Where, *, watch: shared.Watch = False, output: DocumentOutput = "
     from orchestrator.cli.verbs.status import status as show
 
     run(at, lambda session: show(session, output=output, is_watching=watch))
+
+
+def deploy(
+    at: Where,
+    image: Annotated[
+        str, typer.Argument(metavar="[IMAGE]", show_default=False, help="What to run.")
+    ] = "",
+    command: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[-- COMMAND...]", show_default=False, help="Instead of the image's own."
+        ),
+    ] = None,
+    *,
+    files: shared.Filenames = None,
+    recursive: shared.Recursive = False,
+    name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", show_default="the image's", help="Of the deployment, new or not."
+        ),
+    ] = "",
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", show_default="as they are, or 1", help="How many pods."),
+    ] = None,
+    container_port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=1,
+            max=65535,
+            metavar="PORT",
+            show_default=False,
+            help="Where its containers listen.",
+        ),
+    ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", show_default=False, help="May be repeated."),
+    ] = None,
+    force_conflicts: Annotated[
+        bool,
+        typer.Option("--force-conflicts", help="With -f: take over fields that others own."),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Show the rollout until it ends.")
+    ] = True,
+    timeout: shared.TimeoutText = "",
+) -> None:
+    """Apply a deployment of an image, or manifests, and show the rollout as it goes.
+
+    A deployment of that name that exists gets the new image and what else is given; all else stays
+    as it is. Fields are applied on the server, as field manager longshore.
+
+    Exit code 0 when all is rolled out; 1 when it made no progress until its deadline
+    (progressDeadlineSeconds) or --timeout, with the reason and what to type next. Ctrl-C stops
+    watching, not the rollout.
+    """
+    from orchestrator.cli.image_manifest import ImageOptions
+    from orchestrator.cli.verbs.deploy import DeployOptions, deploy as verb
+
+    if bool(image) == bool(files):
+        refused(
+            Refused("deploy takes an image, or manifests with -f", hint="longshore deploy IMAGE")
+        )
+    asked = ImageOptions(
+        image=image,
+        name=name,
+        replicas=replicas,
+        port=container_port,
+        env=tuple(env or ()),
+        command=tuple(command or ()),
+    )
+    options = DeployOptions(
+        image=asked if image else None,
+        files=tuple(files or ()),
+        is_recursive=recursive,
+        is_forced=force_conflicts,
+        is_waiting=wait,
+        timeout=timeout,
+    )
+    run(at, lambda session: verb(session, options))
 
 
 def ui(

@@ -149,7 +149,7 @@ def _taints(node: Node) -> Iterator[Finding]:
             reason="Tainted",
             what=f"The taint {taint.key}{value}:{taint.effect} keeps pods away that do not "
             "tolerate it",
-            next=(f"longshore edit node {node.metadata.name}",),
+            next=(f"longshore taint nodes {node.metadata.name} {taint.key}-",),
         )
 
 

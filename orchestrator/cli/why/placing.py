@@ -41,11 +41,13 @@ class Obstacle(Struct, frozen=True):
         reason: ``Cordoned``, ``Tainted``, ``NodeNotReady``, ``Selector``, ``Ports``, ``TooFull``
             or ``TooSmall`` (even when it is empty).
         words: The same, to follow the node's name.
+        remedy: A command that would take it away; empty when there is no single one.
     """
 
     node: str
     reason: str
     words: str
+    remedy: str = ""
 
 
 _ADVICE = {
@@ -172,16 +174,9 @@ def _main(by_node: Sequence[Sequence[Obstacle]]) -> Obstacle | None:
 def _next(pod: Pod, main: Obstacle | None, seen: Seen) -> tuple[str, ...]:
     if main is None:
         return ("longshore get nodes",)
-    match main.reason:
-        case "Cordoned":
-            return (f"longshore uncordon {main.node}",)
-        case "NodeNotReady":
-            return (f"longshore why node/{main.node}",)
-        case "Tainted" | "Selector":
-            return (f"longshore edit node {main.node}",)
-        case _:
-            inside = seen.inside(pod.metadata.namespace)
-            return (f"longshore describe pod {pod.metadata.name}{inside}", "longshore status")
+    inside = seen.inside(pod.metadata.namespace)
+    described = f"longshore describe pod {pod.metadata.name}{inside}"
+    return (main.remedy,) if main.remedy else (described, "longshore status")
 
 
 def obstacles(pod: Pod, node: Node, seen: Seen) -> Iterator[Obstacle]:
@@ -189,21 +184,24 @@ def obstacles(pod: Pod, node: Node, seen: Seen) -> Iterator[Obstacle]:
     name = node.metadata.name
     ready = condition(node.status.conditions, "Ready")
     if ready is None or ready.status != "True":
-        yield Obstacle(name, "NodeNotReady", "is not ready")
+        yield Obstacle(name, "NodeNotReady", "is not ready", f"longshore why node/{name}")
     if node.spec.unschedulable:
-        yield Obstacle(name, "Cordoned", "is cordoned")
+        yield Obstacle(name, "Cordoned", "is cordoned", f"longshore uncordon {name}")
     for taint in node.spec.taints:
         if taint.effect == "PreferNoSchedule" or taint.key in _JUDGED:
             continue
         if not tolerates(pod.spec.tolerations, taint.key, taint.value, taint.effect):
             value = f"={taint.value}" if taint.value else ""
             said = f"has the taint {taint.key}{value}:{taint.effect}, which it does not tolerate"
-            yield Obstacle(name, "Tainted", said)
+            yield Obstacle(name, "Tainted", said, f"longshore taint nodes {name} {taint.key}-")
     for key, value in sorted(pod.spec.node_selector.items()):
         there = node.metadata.labels.get(key)
         if there != value:
             other = f"{key}={there}" if there is not None else f"no label {key}"
-            yield Obstacle(name, "Selector", f"has {other}, it wants {key}={value}")
+            said = f"has {other}, it wants {key}={value}"
+            relabel = " --overwrite" if there is not None else ""
+            remedy = f"longshore label node {name} {key}={value}{relabel}"
+            yield Obstacle(name, "Selector", said, remedy)
     yield from _of_room(pod, node, seen)
 
 

@@ -277,7 +277,7 @@ def test_the_advice_is_about_the_node_that_would_do_but_for_the_least():
     ]
     found = waiting(nodes, cpu="2")
     assert found.what == "No node can take it: 1 cordoned, 1 tainted"
-    assert found.next == ("longshore edit node n2",)
+    assert found.next == ("longshore taint nodes n2 gpu-",)
     assert waiting(nodes[:1], cpu="2").advice == "Ask for less, or add a larger node."
 
 
