@@ -90,7 +90,7 @@ async def _api(where: Where, kubeconfig: Kubeconfig) -> kr8s.asyncio.Api:
             async with asyncio.timeout(CONNECT_S_MAX):
                 return await kr8s.asyncio.api(
                     url=where.server or None,
-                    kubeconfig=kubeconfig.paths or os.devnull,
+                    kubeconfig=kubeconfig.paths or _no_kubeconfig(),
                     context=where.context or None,
                 )
     except TimeoutError:
@@ -99,6 +99,11 @@ async def _api(where: Where, kubeconfig: Kubeconfig) -> kr8s.asyncio.Api:
         ) from None
     except (ValueError, LookupError, TypeError, OSError, yaml.YAMLError) as error:
         raise _unusable(kubeconfig, error) from error
+
+
+def _no_kubeconfig() -> str:
+    """A file that is not there: kr8s then looks nowhere else, and goes by the URL alone."""
+    return str(Path(tempfile.gettempdir()) / "no-kubeconfig")
 
 
 def _unusable(kubeconfig: Kubeconfig, error: Exception) -> Refused:

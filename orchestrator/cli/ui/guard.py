@@ -71,7 +71,7 @@ def proxied_path(path: str) -> str | None:
         return None
     segments = path.removesuffix("/").split("/")[1:]
     plain = [unquote(segment, errors="strict") if _is_utf8(segment) else "" for segment in segments]
-    if not all(map(_is_plain, plain)) or plain[0] not in ROOTS:
+    if not all(map(_is_plain, plain)) or not ROOTS & set(plain[:1]):
         return None
     return None if RUNNING & set(_after_names(plain)) else path
 
@@ -97,7 +97,7 @@ def _after_names(segments: Iterable[str]) -> list[str]:
     ['log']
     """
     rest = list(segments)
-    rest = rest[2:] if rest[0] == "api" else rest[3:]
+    rest = rest[2:] if rest[:1] == ["api"] else rest[3:]
     if rest[:1] == ["namespaces"] and len(rest) > 2 and rest[2] not in ("status", "finalize"):
         rest = rest[2:]
     return rest[2:]

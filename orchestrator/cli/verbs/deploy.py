@@ -108,8 +108,10 @@ async def _watched(session: Session, names: Sequence[Name], began_ms: int, timeo
         raise Refused("nothing was seen of the rollout", hint="longshore status")
     took_s = time.monotonic() - started_s
     for one in last:
-        for line in _ended(session, one, took_s):
-            session.screen.say(line, style="green" if one.verdict is Verdict.DONE else "red")
+        first, *rest = _ended(session, one, took_s)
+        session.screen.say(first, style="green" if one.verdict is Verdict.DONE else "red")
+        for line in rest:
+            session.screen.say(line)
     return 0 if all(one.verdict is Verdict.DONE for one in last) else FAILED
 
 
