@@ -173,7 +173,7 @@ class Mirror:
                 self._heard(name)
                 if not version:
                     return
-                changes = followed(self._client, path, {}, version)
+                changes = followed(self._client, path, {}, version, breaks_max=0)
                 async with contextlib.aclosing(changes):
                     async for change, item in changes:
                         self._take(name, kind, change, item)

@@ -187,7 +187,7 @@ def changes(before: Rollout | None, after: Rollout) -> Iterator[str]:
         line = _told(pod)
         if pod.name not in was or _told(was[pod.name]) != line:
             yield line
-    for name in was.keys() - now.keys():
+    for name in sorted(was.keys() - now.keys()):
         yield f"pod {name}: gone"
     told = {(e.metadata.name, e.count) for e in before.events} if before else set()
     for event in after.events:

@@ -20,9 +20,23 @@ BREAK_S = 0.5
 
 
 async def followed(
-    client: Client, path: str, params: Params, version: str, *, accept: str = JSON
+    client: Client,
+    path: str,
+    params: Params,
+    version: str,
+    *,
+    accept: str = JSON,
+    breaks_max: int = BREAKS_MAX,
 ) -> AsyncGenerator[tuple[str, Json], None]:
     """Changes after that version, for ever.
+
+    Args:
+        client: Of the cluster.
+        path: A collection's.
+        params: For the watch.
+        version: That has been seen.
+        accept: For the objects.
+        breaks_max: In a row, before it is told that the server is away.
 
     Raises:
         Gone: The version is too old: list again.
@@ -39,12 +53,12 @@ async def followed(
                     yield type, object
         except httpx.TransportError:
             breaks += 1
-            if breaks > BREAKS_MAX:
+            if breaks > breaks_max:
                 raise
             await asyncio.sleep(BREAK_S)
         except ServerRefused as error:
             breaks += 1
-            if error.code != 503 or breaks > BREAKS_MAX:
+            if error.code != 503 or breaks > breaks_max:
                 raise
             await asyncio.sleep(BREAK_S)
 
