@@ -39,6 +39,7 @@ class ExecOptions(Struct, frozen=True, kw_only=True):
 
     container: str = ""
     has_stdin: bool = False
+    has_stdout: bool = True
     has_tty: bool = False
     is_quiet: bool = False
 
@@ -86,7 +87,13 @@ async def _at_terminal(
     has_tty = options.has_tty and terminal.is_terminal()
     if options.has_tty and not has_tty:
         session.screen.tell("Unable to use a TTY - input is not a terminal")
-    params = stream_params(container, command, has_stdin=options.has_stdin, has_tty=has_tty)
+    params = stream_params(
+        container,
+        command,
+        has_stdin=options.has_stdin,
+        has_tty=has_tty,
+        has_stdout=options.has_stdout,
+    )
     metadata = pod["metadata"]
     pods = (await session.client.types()).of_kind("v1", "Pod")
     path = pods.path(metadata["namespace"], metadata["name"], verb)
@@ -105,15 +112,20 @@ async def _at_terminal(
 
 
 def stream_params(
-    container: str, command: Sequence[str], *, has_stdin: bool, has_tty: bool
+    container: str,
+    command: Sequence[str],
+    *,
+    has_stdin: bool,
+    has_tty: bool = False,
+    has_stdout: bool = True,
 ) -> dict[str, str | list[str]]:
     """A terminal has no separate error output."""
     return {
         "container": container,
         "command": list(command),
         "stdin": "true" if has_stdin else "",
-        "stdout": "true",
-        "stderr": "" if has_tty else "true",
+        "stdout": "true" if has_stdout else "",
+        "stderr": "true" if has_stdout and not has_tty else "",
         "tty": "true" if has_tty else "",
     }
 
