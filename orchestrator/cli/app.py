@@ -6,6 +6,7 @@ from orchestrator.cli.commands import (
     changing,
     creating,
     embedded,
+    information,
     manifests,
     nodes,
     reading,
@@ -38,5 +39,15 @@ def where(
     ctx.obj = Where(server=server, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-for group in (embedded, reading, manifests, creating, changing, rollouts, streams, nodes):
+for group in (
+    embedded,
+    reading,
+    manifests,
+    creating,
+    changing,
+    rollouts,
+    streams,
+    nodes,
+    information,
+):  # in the order of the help
     group.declare(app)

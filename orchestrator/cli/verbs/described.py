@@ -110,13 +110,14 @@ def _probe(probe: Json) -> str:
     if action == "exec":
         text = f"exec {' '.join(what.get('command') or ())}"
     elif action == "httpGet":
-        text = f"http-get {what.get('scheme', 'http').lower()}://:{what.get('port')}{what.get('path', '/')}"
+        scheme = what.get("scheme", "http").lower()
+        text = f"http-get {scheme}://:{what.get('port')}{what.get('path', '/')}"
     else:
         text = f"{'tcp-socket' if action == 'tcpSocket' else action} :{what.get('port', '')}"
     return (
-        f"{text} delay={probe.get('initialDelaySeconds', 0)}s timeout={probe.get('timeoutSeconds', 1)}s "
-        f"period={probe.get('periodSeconds', 10)}s #success={probe.get('successThreshold', 1)} "
-        f"#failure={probe.get('failureThreshold', 3)}"
+        f"{text} delay={probe.get('initialDelaySeconds', 0)}s "
+        f"timeout={probe.get('timeoutSeconds', 1)}s period={probe.get('periodSeconds', 10)}s "
+        f"#success={probe.get('successThreshold', 1)} #failure={probe.get('failureThreshold', 3)}"
     )
 
 

@@ -8,20 +8,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import httpx_ws
 from msgspec import Struct
 
 from orchestrator.cli import terminal
-from orchestrator.cli.client import Client, Json
+from orchestrator.cli.client import Client, Json, Socket
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.pods import container_of, phase, pod_of
 from proto import codec
-
-if TYPE_CHECKING:
-    from httpx_ws import AsyncWebSocketSession
 
 PROTOCOL = "v5.channel.k8s.io"
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -145,7 +141,7 @@ async def program(client: Client, path: str, params: Any) -> AsyncIterator["Prog
 class Program:
     """Its channels."""
 
-    def __init__(self, socket: "AsyncWebSocketSession", group: asyncio.TaskGroup) -> None:
+    def __init__(self, socket: Socket, group: asyncio.TaskGroup) -> None:
         self._socket = socket
         self._group = group
 
@@ -158,15 +154,14 @@ class Program:
         feeding = None if given is None else self._group.create_task(self._feed(given))
         try:
             while True:
-                message = await self._socket.receive_bytes()
-                channel, content = message[0], bytes(message[1:])
+                channel, content = await self._socket.receive()
                 if channel == STATUS:
                     status: Json = codec.decode_any(content)
                     return status
                 if content and channel in (STDOUT, STDERR):
                     await write(channel, content)
-        except httpx_ws.HTTPXWSException as error:
-            raise Refused(f"the connection to the program was lost: {error!r}") from None
+        except ConnectionError as error:
+            raise Refused(f"the connection to the program was lost: {error}") from None
         finally:
             if feeding is not None:
                 feeding.cancel()
@@ -178,15 +173,15 @@ class Program:
         self._group.create_task(self._send(RESIZE, content))
 
     async def _feed(self, given: Input) -> None:
-        with contextlib.suppress(httpx_ws.HTTPXWSException):  # it ended: its Status says how
+        with contextlib.suppress(ConnectionError):  # it ended: its Status says how
             async for chunk in given:
                 for start in range(0, len(chunk), FRAME):
-                    await self._socket.send_bytes(bytes((STDIN,)) + chunk[start : start + FRAME])
+                    await self._socket.send(STDIN, chunk[start : start + FRAME])
             await self._send(CLOSE, bytes((STDIN,)))
 
     async def _send(self, channel: int, content: bytes) -> None:
-        with contextlib.suppress(httpx_ws.HTTPXWSException):
-            await self._socket.send_bytes(bytes((channel,)) + content)
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send(channel, content)
 
 
 def exit_code(status: Json) -> tuple[int, str]:

@@ -12,8 +12,8 @@ from orchestrator.cli.screen import Screen, style_of
 NONE = "<none>"
 
 KEYED = frozenset(
-    "allocatable annotations binaryData capacity data hard labels limits matchLabels nodeSelector "
-    "requests selector stringData used".split()
+    {"allocatable", "annotations", "binaryData", "capacity", "data", "hard", "labels", "limits"}
+    | {"matchLabels", "nodeSelector", "requests", "selector", "stringData", "used"}
 )
 """Fields whose keys are the user's own words."""
 
