@@ -6,6 +6,7 @@ from orchestrator.cli.commands import (
     changing,
     creating,
     embedded,
+    information,
     manifests,
     nodes,
     reading,
@@ -39,5 +40,16 @@ def where(
     ctx.obj = Where(server=server, kubeconfig=kubeconfig, context=context, namespace=namespace)
 
 
-for group in (embedded, reading, manifests, creating, changing, rollouts, streams, nodes, views):
+for group in (
+    embedded,
+    reading,
+    manifests,
+    creating,
+    changing,
+    rollouts,
+    streams,
+    nodes,
+    views,
+    information,
+):  # in the order of the help
     group.declare(app)

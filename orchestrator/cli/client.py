@@ -7,7 +7,7 @@ included, and new fields of a newer server are not lost on it.
 import contextlib
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -36,6 +36,32 @@ REQUEST_S_MAX = 30.0
 
 WATCH_S = 300
 """How long the server is asked to keep a watch. Source: client-go, 300 to 600."""
+
+
+class Socket:
+    """A WebSocket of channels: each message begins with the number of its channel."""
+
+    def __init__(self, socket: "httpx_ws.AsyncWebSocketSession") -> None:
+        self._socket = socket
+
+    async def send(self, channel: int, content: bytes) -> None:
+        """One message.
+
+        Raises:
+            ConnectionError: The other side has gone.
+        """
+        with _hung_up():
+            await self._socket.send_bytes(bytes((channel,)) + content)
+
+    async def receive(self) -> tuple[int, bytes]:
+        """The next message's channel and content.
+
+        Raises:
+            ConnectionError: There will be none.
+        """
+        with _hung_up():
+            message = await self._socket.receive_bytes()
+        return message[0], bytes(message[1:])
 
 
 class Gone(ServerRefused):
@@ -184,9 +210,7 @@ class Client:
                         yield event["type"], event["object"]
 
     @contextlib.asynccontextmanager
-    async def websocket(
-        self, path: str, params: Params, protocol: str
-    ) -> AsyncIterator["httpx_ws.AsyncWebSocketSession"]:
+    async def websocket(self, path: str, params: Params, protocol: str) -> AsyncIterator[Socket]:
         """A WebSocket of that subprotocol.
 
         No pings of ours: to a reader that pauses they would look like a dead server.
@@ -208,7 +232,7 @@ class Client:
         )
         try:
             async with opening as socket:
-                yield socket
+                yield Socket(socket)
         except httpx_ws.WebSocketUpgradeError as error:
             response = error.response
             raise refusal(response.status_code, _decoded(await response.aread())) from error
@@ -227,6 +251,16 @@ class Client:
             verb, version="", base=base, url=url, raise_for_status=False, stream=stream, **options
         )
         return call
+
+
+@contextlib.contextmanager
+def _hung_up() -> Iterator[None]:
+    import httpx_ws  # noqa: PLC0415 -- few commands need it
+
+    try:
+        yield
+    except (httpx_ws.HTTPXWSException, httpx.TransportError) as error:
+        raise ConnectionError(str(error) or "the server hung up") from error
 
 
 def refusal(code: int, answer: Any) -> ServerRefused:

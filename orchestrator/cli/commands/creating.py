@@ -11,6 +11,8 @@ from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import refused, run as work
 from orchestrator.cli.where import Where
 
+SHORT = {"namespace": "ns", "deployment": "deploy", "configmap": "cm", "serviceaccount": "sa"}
+
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Its name.")]
 Args = Annotated[
     list[str] | None,
@@ -30,6 +32,21 @@ Files = Annotated[
     ),
 ]
 
+Port = Annotated[
+    int | None, typer.Option(min=1, max=65535, show_default=False, help="It listens on.")
+]
+IsCommand = Annotated[
+    bool, typer.Option("--command", help="What follows -- replaces the image's entry point.")
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="KEY=VALUE", show_default=False, help="Environment."),
+]
+Labels = Annotated[
+    str, typer.Option("--labels", "-l", metavar="KEY=VALUE,...", help="Instead of run=NAME.")
+]
+PullPolicy = Annotated[str, typer.Option(metavar="POLICY", help="Always, IfNotPresent or Never.")]
+
 
 def declare(app: typer.Typer) -> None:
     """Add them."""
@@ -43,7 +60,6 @@ def declare(app: typer.Typer) -> None:
     create_app.callback()(create)
     for function, name, examples in (
         (namespace, "namespace", "longshore create namespace team-a"),
-        (namespace, "ns", "longshore create ns team-a"),
         (
             deployment,
             "deployment",
@@ -59,7 +75,9 @@ def declare(app: typer.Typer) -> None:
         ),
         (serviceaccount, "serviceaccount", "longshore create serviceaccount robot"),
     ):
-        command(create_app, name, examples=examples, hidden=name == "ns")(function)
+        command(create_app, name, examples=examples)(function)
+        if short := SHORT.get(name):
+            command(create_app, short, examples=examples, hidden=True)(function)
     secret_app = typer.Typer(
         cls=Group, help="Create a secret.", no_args_is_help=True, rich_markup_mode=None
     )
@@ -131,9 +149,7 @@ def deployment(
     *,
     image: Images,
     replicas: Annotated[int, typer.Option("--replicas", "-r", min=0, help="How many pods.")] = 1,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, show_default=False, help="It listens on.")
-    ] = None,
+    port: Port = None,
     dry_run: shared.DryRun = "none",
     output: shared.Output = "",
 ) -> None:
@@ -205,23 +221,12 @@ def run(
     args: Args = None,
     *,
     image: Annotated[str, typer.Option("--image", metavar="IMAGE", help="What runs.")],
-    command_is_given: Annotated[
-        bool, typer.Option("--command", help="What follows -- replaces the image's entry point.")
-    ] = False,
-    env: Annotated[
-        list[str] | None,
-        typer.Option("--env", metavar="KEY=VALUE", show_default=False, help="Environment."),
-    ] = None,
-    labels: Annotated[
-        str, typer.Option("--labels", "-l", metavar="KEY=VALUE,...", help="Instead of run=NAME.")
-    ] = "",
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, show_default=False, help="It listens on.")
-    ] = None,
+    command_is_given: IsCommand = False,
+    env: Env = None,
+    labels: Labels = "",
+    port: Port = None,
     restart: Annotated[str, typer.Option(metavar="Always|OnFailure|Never")] = "Always",
-    image_pull_policy: Annotated[
-        str, typer.Option(metavar="POLICY", help="Always, IfNotPresent or Never.")
-    ] = "",
+    image_pull_policy: PullPolicy = "",
     stdin: shared.Stdin = False,
     tty: shared.Tty = False,
     attach: Annotated[bool, typer.Option("--attach", help="Show what it writes.")] = False,

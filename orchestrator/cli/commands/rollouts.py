@@ -22,13 +22,15 @@ def declare(app: typer.Typer) -> None:
         (status, "longshore rollout status deployment/web --timeout=2m"),
         (
             history,
-            "longshore rollout history deployment/web\n"
-            "longshore rollout history deployment/web --revision=2",
+            """
+            longshore rollout history deployment/web
+            longshore rollout history deployment/web --revision=2""",
         ),
         (
             undo,
-            "longshore rollout undo deployment/web\n"
-            "longshore rollout undo deployment/web --to-revision=2",
+            """
+            longshore rollout undo deployment/web
+            longshore rollout undo deployment/web --to-revision=2""",
         ),
         (restart, "longshore rollout restart deployment/web"),
         (pause, "longshore rollout pause deployment/web"),

@@ -110,14 +110,13 @@ class _Box:
 
 
 async def _upload(box: _Box, source: Path, target: str, *, keeps_owner: bool) -> None:
-    if not source.exists():
-        raise Refused(f"{source} doesn't exist in local filesystem")
+    own_name = _name_of(source)
     target = target.rstrip("/") or "/"
     is_folder = (await box.run(["test", "-d", target], None, _nothing))[0] == 0
-    path = posixpath.join(target, source.resolve().name) if is_folder else target
+    path = posixpath.join(target, own_name) if is_folder else target
     folder, name = posixpath.split(path)
     reading, writing = os.pipe()
-    with open(reading, "rb", closefd=True) as packed:  # noqa: PTH123 -- a descriptor
+    with os.fdopen(reading, "rb") as packed:
         async with asyncio.TaskGroup() as group:
             group.create_task(asyncio.to_thread(_pack, source, name, writing))
             owner = [] if keeps_owner else ["-o"]
@@ -130,9 +129,26 @@ async def _upload(box: _Box, source: Path, target: str, *, keeps_owner: bool) ->
 
 
 def _pack(source: Path, name: str, descriptor: int) -> None:
-    with open(descriptor, "wb") as out, contextlib.suppress(BrokenPipeError):
-        with tarfile.open(fileobj=out, mode="w|") as archive:
-            archive.add(source, name)
+    with (
+        contextlib.suppress(BrokenPipeError),
+        os.fdopen(descriptor, "wb") as out,
+        tarfile.open(fileobj=out, mode="w|") as archive,
+    ):
+        archive.add(source, name)
+
+
+def _name_of(source: Path) -> str:
+    if not source.exists():
+        raise Refused(f"{source} doesn't exist in local filesystem")
+    return source.resolve().name
+
+
+def _landing(target: Path, name: str) -> Path:
+    """Where a file or folder of that name goes: into a folder that is there, or to `target`."""
+    landing = target / (name or "root") if target.is_dir() else target
+    if not landing.parent.is_dir():
+        raise Refused(f"{landing.parent} is no folder", hint=f"mkdir -p {landing.parent}")
+    return landing
 
 
 async def _chunks(packed: IO[bytes]) -> AsyncGenerator[bytes, None]:
@@ -144,15 +160,11 @@ async def _download(session: Session, box: _Box, source: str, target: Path) -> N
     if not hasattr(tarfile, "data_filter"):
         raise Refused("this Python cannot unpack safely", hint="Python 3.11.4 and later can")
     folder, name = posixpath.split(source.rstrip("/") or "/")
-    if target.is_dir():
-        target = target / (name or "root")
-    if not target.parent.is_dir():
-        raise Refused(f"{target.parent} is no folder", hint=f"mkdir -p {target.parent}")
+    unpacking = _Unpacking(name or ".", _landing(target, name))
     reading, writing = os.pipe()
-    unpacking = _Unpacking(name or ".", target)
     async with asyncio.TaskGroup() as group:
         done = group.create_task(asyncio.to_thread(unpacking.run, reading))
-        with open(writing, "wb", buffering=0) as out:  # noqa: PTH123 -- a descriptor
+        with os.fdopen(writing, "wb", buffering=0) as out:
             command = ["tar", "cf", "-", "-C", folder or ".", f"./{name}" if name else "."]
             code, said = await box.run(command, None, _Sink(out).write)
         await done
@@ -193,7 +205,7 @@ class _Unpacking:
 
     def run(self, descriptor: int) -> None:
         """Read the archive to its end."""
-        with open(descriptor, "rb") as packed:
+        with os.fdopen(descriptor, "rb") as packed:
             try:
                 with tarfile.open(fileobj=packed, mode="r|") as archive:
                     archive.extractall(self._target.parent, filter=self._checked)  # noqa: S202

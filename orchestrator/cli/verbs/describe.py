@@ -17,7 +17,7 @@ from orchestrator.cli.session import Session
 from orchestrator.cli.verbs import described
 from orchestrator.cli.verbs.events import last_seen, time_of
 from orchestrator.cli.verbs.get import objects, selected
-from orchestrator.cli.verbs.outline import Outline, words_of
+from orchestrator.cli.verbs.outline import Outline
 from orchestrator.cli.verbs.results import each
 
 EVENTS_SHOWN = 25
@@ -73,7 +73,7 @@ async def _outline(
     else:
         for field, value in object.items():
             if field not in ("apiVersion", "kind", "metadata", "status"):
-                outline.add(words_of(field), value)
+                outline.field(field, value)
         _status(outline, object)
     if has_events:
         outline.text("Events", await _events(session, object))

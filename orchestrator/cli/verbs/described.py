@@ -1,5 +1,6 @@
 """What `describe` says of pods, deployments and nodes: what somebody looks for there, first."""
 
+import base64
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ from orchestrator.cli.client import Json
 from orchestrator.cli.durations import age
 from orchestrator.cli.formats import aligned
 from orchestrator.cli.session import Session
-from orchestrator.cli.verbs.outline import Outline
+from orchestrator.cli.verbs.outline import Named, Outline
 from proto import codec, quantity
 from proto.meta import LabelSelector, format_selector
 
@@ -34,13 +35,13 @@ async def pod(_session: Session, object: Json, outline: Outline) -> None:
             seen = {found["name"]: found for found in status.get(statuses) or ()}
             outline.add(
                 title,
-                {one["name"]: _container(one, seen.get(one["name"])) for one in spec[list_of]},
+                Named(
+                    {one["name"]: _container(one, seen.get(one["name"])) for one in spec[list_of]}
+                ),
             )
     outline.conditions(status.get("conditions") or ())
     if spec.get("volumes"):
-        outline.add(
-            "Volumes", {volume["name"]: _rest(volume) for volume in spec["volumes"]}
-        )
+        outline.add("Volumes", Named({volume["name"]: _rest(volume) for volume in spec["volumes"]}))
     outline.add("QoS Class", status.get("qosClass"))
     outline.add("Restart Policy", spec.get("restartPolicy"))
     if spec.get("nodeSelector"):
@@ -76,11 +77,11 @@ def _container(container: Json, status: Json | None) -> Json:
         if container.get(field):
             shown[field] = _probe(container[field])
     if container.get("env"):
-        shown["Environment"] = {one["name"]: _env(one) for one in container["env"]}
+        shown["Environment"] = Named({one["name"]: _env(one) for one in container["env"]})
     if container.get("volumeMounts"):
-        shown["Mounts"] = {
-            mount["mountPath"]: f"from {mount['name']}" for mount in container["volumeMounts"]
-        }
+        shown["Mounts"] = Named(
+            {mount["mountPath"]: f"from {mount['name']}" for mount in container["volumeMounts"]}
+        )
     return shown
 
 
@@ -109,13 +110,14 @@ def _probe(probe: Json) -> str:
     if action == "exec":
         text = f"exec {' '.join(what.get('command') or ())}"
     elif action == "httpGet":
-        text = f"http-get {what.get('scheme', 'http').lower()}://:{what.get('port')}{what.get('path', '/')}"
+        scheme = what.get("scheme", "http").lower()
+        text = f"http-get {scheme}://:{what.get('port')}{what.get('path', '/')}"
     else:
         text = f"{'tcp-socket' if action == 'tcpSocket' else action} :{what.get('port', '')}"
     return (
-        f"{text} delay={probe.get('initialDelaySeconds', 0)}s timeout={probe.get('timeoutSeconds', 1)}s "
-        f"period={probe.get('periodSeconds', 10)}s #success={probe.get('successThreshold', 1)} "
-        f"#failure={probe.get('failureThreshold', 3)}"
+        f"{text} delay={probe.get('initialDelaySeconds', 0)}s "
+        f"timeout={probe.get('timeoutSeconds', 1)}s period={probe.get('periodSeconds', 10)}s "
+        f"#success={probe.get('successThreshold', 1)} #failure={probe.get('failureThreshold', 3)}"
     )
 
 
@@ -165,7 +167,9 @@ async def deployment(session: Session, object: Json, outline: Outline) -> None:
                 f"{key}={value}"
                 for key, value in sorted((template["metadata"].get("labels") or {}).items())
             ),
-            "containers": {one["name"]: _container(one, None) for one in pod_spec["containers"]},
+            "containers": Named(
+                {one["name"]: _container(one, None) for one in pod_spec["containers"]}
+            ),
         },
     )
     outline.conditions(status.get("conditions") or ())
@@ -208,9 +212,9 @@ async def node(session: Session, object: Json, outline: Outline) -> None:
     outline.conditions(status.get("conditions") or ())
     addresses = {found["type"]: found["address"] for found in status.get("addresses") or ()}
     outline.add("Addresses", addresses)
-    outline.add("Capacity", status.get("capacity"))
+    outline.field("capacity", status.get("capacity"))
     allocatable = status.get("allocatable") or {}
-    outline.add("Allocatable", allocatable)
+    outline.field("allocatable", allocatable)
     outline.add("System Info", status.get("nodeInfo"))
     if spec.get("podCIDR"):
         outline.add("Pod CIDR", spec["podCIDR"])
@@ -266,9 +270,18 @@ def _percent(part: int, whole: int) -> str:
     return f"{part * 100 // whole}%" if whole else "<unknown>"
 
 
+async def secret(_session: Session, object: Json, outline: Outline) -> None:
+    """What it holds, but not the values: somebody may look over the shoulder."""
+    outline.add("Type", object.get("type"))
+    data = object.get("data") or {}
+    sizes = {key: f"{len(base64.b64decode(data[key]))} bytes" for key in sorted(data)}
+    outline.add("Data", Named(sizes))
+
+
 KINDS: dict[tuple[str, str], Special] = {
     ("", "Pod"): pod,
     ("", "Node"): node,
+    ("", "Secret"): secret,
     ("apps", "Deployment"): deployment,
 }
 """By group and kind."""

@@ -16,7 +16,7 @@ from orchestrator.cli.verbs.apply import path_of
 from orchestrator.cli.verbs.change import Which, each_object
 from orchestrator.cli.verbs.results import Outcome
 from proto import manifest
-from proto.errors import BadRequest
+from proto.errors import BadRequest, LongshoreError
 
 EDITORS = ("LONGSHORE_EDITOR", "KUBE_EDITOR", "VISUAL", "EDITOR")
 
@@ -43,15 +43,18 @@ async def edit(
 async def _edit(session: Session, type: ResourceType, object: Json, outcome: Outcome) -> None:
     """Until the server takes it, or the user gives up: by an empty file, or the same one again."""
     text = formats.to_yaml(formats.without_managed_fields(object))
-    original, problem, last = manifest.load(text.encode()), "", text
+    original, last = manifest.load(text.encode()), text
+    problem: LongshoreError | None = None
     with tempfile.TemporaryDirectory(prefix="longshore-edit-") as folder:
         file = Path(folder) / f"{object['metadata']['name']}.yaml"
         while True:
             file.write_text(HEADER + _comment(problem) + text, encoding="utf-8")
             _open(file)
             text = _without_comments(file.read_text(encoding="utf-8"))
-            if not text.strip() or (text == last and problem):
-                raise Refused(problem or "Edit cancelled, saved file was empty.")
+            if not text.strip():
+                raise Refused("Edit cancelled, saved file was empty.")
+            if problem is not None and text == last:
+                raise problem
             last = text
             try:
                 edited = manifest.load(text.encode())
@@ -60,7 +63,7 @@ async def _edit(session: Session, type: ResourceType, object: Json, outcome: Out
                     return
                 after = await _replaced(session, type, object, edited, outcome)
             except (BadRequest, ServerRefused) as error:
-                problem = str(error)
+                problem = error
                 continue
             outcome.tell(session, after, "edited")
             return
@@ -97,8 +100,9 @@ def _open(file: Path) -> None:
         raise Refused(f"the editor {editor!r} ended with exit code {code}")
 
 
-def _comment(problem: str) -> str:
-    return "".join(f"# {line}\n" for line in problem.splitlines())
+def _comment(problem: LongshoreError | None) -> str:
+    lines = [] if problem is None else str(problem).splitlines()
+    return "".join(f"# {line}\n" for line in lines)
 
 
 def _without_comments(text: str) -> str:

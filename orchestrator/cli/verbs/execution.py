@@ -8,20 +8,16 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import httpx_ws
 from msgspec import Struct
 
 from orchestrator.cli import terminal
-from orchestrator.cli.client import Client, Json
+from orchestrator.cli.client import Client, Json, Socket
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.pods import container_of, phase, pod_of
 from proto import codec
-
-if TYPE_CHECKING:
-    from httpx_ws import AsyncWebSocketSession
 
 PROTOCOL = "v5.channel.k8s.io"
 STDIN, STDOUT, STDERR, STATUS, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
@@ -39,6 +35,7 @@ class ExecOptions(Struct, frozen=True, kw_only=True):
 
     container: str = ""
     has_stdin: bool = False
+    has_stdout: bool = True
     has_tty: bool = False
     is_quiet: bool = False
 
@@ -86,7 +83,13 @@ async def _at_terminal(
     has_tty = options.has_tty and terminal.is_terminal()
     if options.has_tty and not has_tty:
         session.screen.tell("Unable to use a TTY - input is not a terminal")
-    params = stream_params(container, command, has_stdin=options.has_stdin, has_tty=has_tty)
+    params = stream_params(
+        container,
+        command,
+        has_stdin=options.has_stdin,
+        has_tty=has_tty,
+        has_stdout=options.has_stdout,
+    )
     metadata = pod["metadata"]
     pods = (await session.client.types()).of_kind("v1", "Pod")
     path = pods.path(metadata["namespace"], metadata["name"], verb)
@@ -105,15 +108,20 @@ async def _at_terminal(
 
 
 def stream_params(
-    container: str, command: Sequence[str], *, has_stdin: bool, has_tty: bool
+    container: str,
+    command: Sequence[str],
+    *,
+    has_stdin: bool,
+    has_tty: bool = False,
+    has_stdout: bool = True,
 ) -> dict[str, str | list[str]]:
     """A terminal has no separate error output."""
     return {
         "container": container,
         "command": list(command),
         "stdin": "true" if has_stdin else "",
-        "stdout": "true",
-        "stderr": "" if has_tty else "true",
+        "stdout": "true" if has_stdout else "",
+        "stderr": "true" if has_stdout and not has_tty else "",
         "tty": "true" if has_tty else "",
     }
 
@@ -133,7 +141,7 @@ async def program(client: Client, path: str, params: Any) -> AsyncIterator["Prog
 class Program:
     """Its channels."""
 
-    def __init__(self, socket: "AsyncWebSocketSession", group: asyncio.TaskGroup) -> None:
+    def __init__(self, socket: Socket, group: asyncio.TaskGroup) -> None:
         self._socket = socket
         self._group = group
 
@@ -146,15 +154,14 @@ class Program:
         feeding = None if given is None else self._group.create_task(self._feed(given))
         try:
             while True:
-                message = await self._socket.receive_bytes()
-                channel, content = message[0], bytes(message[1:])
+                channel, content = await self._socket.receive()
                 if channel == STATUS:
                     status: Json = codec.decode_any(content)
                     return status
                 if content and channel in (STDOUT, STDERR):
                     await write(channel, content)
-        except httpx_ws.HTTPXWSException as error:
-            raise Refused(f"the connection to the program was lost: {error!r}") from None
+        except ConnectionError as error:
+            raise Refused(f"the connection to the program was lost: {error}") from None
         finally:
             if feeding is not None:
                 feeding.cancel()
@@ -166,15 +173,15 @@ class Program:
         self._group.create_task(self._send(RESIZE, content))
 
     async def _feed(self, given: Input) -> None:
-        with contextlib.suppress(httpx_ws.HTTPXWSException):  # it ended: its Status says how
+        with contextlib.suppress(ConnectionError):  # it ended: its Status says how
             async for chunk in given:
                 for start in range(0, len(chunk), FRAME):
-                    await self._socket.send_bytes(bytes((STDIN,)) + chunk[start : start + FRAME])
+                    await self._socket.send(STDIN, chunk[start : start + FRAME])
             await self._send(CLOSE, bytes((STDIN,)))
 
     async def _send(self, channel: int, content: bytes) -> None:
-        with contextlib.suppress(httpx_ws.HTTPXWSException):
-            await self._socket.send_bytes(bytes((channel,)) + content)
+        with contextlib.suppress(ConnectionError):
+            await self._socket.send(channel, content)
 
 
 def exit_code(status: Json) -> tuple[int, str]:

@@ -46,7 +46,6 @@ async def explain(session: Session, word: str, *, is_recursive: bool, api_versio
         said("\nFIELDS:")
         for line in _fields(schemas, schema, is_recursive=is_recursive, depth=1):
             said(line)
-    said("")
 
 
 class _Schemas:
@@ -131,8 +130,7 @@ def _fields(schemas: _Schemas, schema: Json, *, is_recursive: bool, depth: int) 
             if depth < DEPTH_MAX:
                 yield from _fields(schemas, field, is_recursive=True, depth=depth + 1)
         else:
-            yield _wrapped(schemas.description(field) or "<no description>", 2 * depth + 2)
-            yield ""
+            yield _wrapped(schemas.description(field) or "<no description>", 2 * depth + 2) + "\n"
 
 
 def _wrapped(text: str, indent: int) -> str:

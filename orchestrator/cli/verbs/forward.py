@@ -8,12 +8,10 @@ its pod has gone goes to another one.
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING
 
-import httpx_ws
 from msgspec import Struct
 
-from orchestrator.cli.client import Json
+from orchestrator.cli.client import Json, Socket
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import select
 from orchestrator.cli.session import Session
@@ -21,15 +19,12 @@ from orchestrator.cli.verbs.execution import interruptible
 from orchestrator.cli.verbs.pods import phase, pod_of
 from proto.errors import LongshoreError
 
-if TYPE_CHECKING:
-    from httpx_ws import AsyncWebSocketSession
-
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERROR = 0, 1
 CHUNK = 32 * 1024
 
 LINGER_S = 30.0
-"""How long the pod may still answer after the local side has said all: WebSockets know no half-close."""
+"""For the pod to answer after the local side has ended: this protocol knows no half-close."""
 
 
 class Port(Struct, frozen=True):
@@ -220,34 +215,35 @@ async def _carried(
     writer: asyncio.StreamWriter,
 ) -> None:
     params = {"ports": str(remote)}
-    async with session.client.websocket(path, params, PROTOCOL) as socket:
-        async with asyncio.TaskGroup() as group:
-            down = group.create_task(_down(socket, writer))
-            up = group.create_task(_up(socket, reader))
-            await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
-            if not down.done():
-                await asyncio.wait((down,), timeout=LINGER_S)
-            up.cancel()
-            down.cancel()
+    async with (
+        session.client.websocket(path, params, PROTOCOL) as socket,
+        asyncio.TaskGroup() as group,
+    ):
+        down = group.create_task(_down(socket, writer))
+        up = group.create_task(_up(socket, reader))
+        await asyncio.wait((up, down), return_when=asyncio.FIRST_COMPLETED)
+        if not down.done():
+            await asyncio.wait((down,), timeout=LINGER_S)
+        up.cancel()
+        down.cancel()
 
 
-async def _up(socket: "AsyncWebSocketSession", reader: asyncio.StreamReader) -> None:
-    with contextlib.suppress(httpx_ws.HTTPXWSException, ConnectionError):
+async def _up(socket: Socket, reader: asyncio.StreamReader) -> None:
+    with contextlib.suppress(ConnectionError):
         while chunk := await reader.read(CHUNK):
-            await socket.send_bytes(bytes((DATA,)) + chunk)
+            await socket.send(DATA, chunk)
 
 
-async def _down(socket: "AsyncWebSocketSession", writer: asyncio.StreamWriter) -> None:
+async def _down(socket: Socket, writer: asyncio.StreamWriter) -> None:
     """Until the pod has said all.
 
     Raises:
         Refused: The pod's port does not take connections.
     """
     opened: set[int] = set()
-    with contextlib.suppress(httpx_ws.HTTPXWSException, ConnectionError):
+    with contextlib.suppress(ConnectionError):
         while True:
-            message = await socket.receive_bytes()
-            channel, content = message[0], bytes(message[1:])
+            channel, content = await socket.receive()
             if channel not in opened:
                 opened.add(channel)  # the first message of each is the port
             elif channel == ERROR and content:

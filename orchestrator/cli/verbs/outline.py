@@ -10,6 +10,18 @@ from orchestrator.cli.formats import aligned
 from orchestrator.cli.screen import Screen, style_of
 
 NONE = "<none>"
+
+KEYED = frozenset(
+    {"allocatable", "annotations", "binaryData", "capacity", "data", "hard", "labels", "limits"}
+    | {"matchLabels", "nodeSelector", "requests", "selector", "stringData", "used"}
+)
+"""Fields whose keys are the user's own words."""
+
+
+class Named(dict[str, Any]):
+    """A value whose keys are the user's own words, too."""
+
+
 STEP = "  "
 
 
@@ -18,6 +30,10 @@ class Outline:
 
     def __init__(self) -> None:
         self._entries: list[tuple[str, list[str]]] = []
+
+    def field(self, name: str, value: Any) -> None:
+        """A field of the object."""
+        self.add(words_of(name), _keyed(name, value))
 
     def add(self, title: str, value: Any) -> None:
         """A value: text beside its title, what is nested below it."""
@@ -76,11 +92,12 @@ def words_of(field: str) -> str:
 
 def _lines(value: Mapping[str, Any], depth: int = 1) -> list[str]:
     """The fields of an object, those with a plain value aligned."""
-    beside = [words_of(name) for name, inner in value.items() if not _is_nested(inner)]
+    title = str if isinstance(value, Named) else words_of
+    beside = [title(name) for name, inner in value.items() if not _is_nested(inner)]
     width = max(map(len, beside), default=0) + 3
     lines = []
-    for name, inner in value.items():
-        head = f"{STEP * depth}{words_of(name)}:"
+    for name, found in value.items():
+        head, inner = f"{STEP * depth}{title(name)}:", _keyed(name, found)
         if isinstance(inner, Mapping) and inner:
             lines += [head, *_lines(inner, depth + 1)]
         elif _is_list_of_objects(inner):
@@ -91,6 +108,10 @@ def _lines(value: Mapping[str, Any], depth: int = 1) -> list[str]:
             lines.append(f"{head.ljust(column)}{first}")
             lines += [" " * column + line for line in rest]
     return lines
+
+
+def _keyed(field: str, value: Any) -> Any:
+    return Named(value) if field in KEYED and isinstance(value, dict) else value
 
 
 def _blocks(values: Sequence[Mapping[str, Any]], depth: int = 1) -> list[str]:

@@ -1,4 +1,4 @@
-"""How far a rollout is, in kubectl's words. Source: kubectl, pkg/polymorphichelpers/rollout_status."""
+"""How far a rollout is, in kubectl's words. Source: kubectl, polymorphichelpers/rollout_status."""
 
 from msgspec import Struct
 
@@ -34,23 +34,26 @@ def progress_of(object: Json) -> Progress:
         )
     status = object.get("status") or {}
     if object["metadata"].get("generation", 0) > status.get("observedGeneration", 0):
-        kind = {"Deployment": "deployment", "DaemonSet": "daemon set", "StatefulSet": "statefulset"}
-        text = f"Waiting for {kind[object['kind']]} spec update to be observed..."
+        text = f"Waiting for {_WORDS[object['kind']]} spec update to be observed..."
         return Progress(text, is_done=False, ready=0, wanted=object["spec"].get("replicas", 1))
-    return kinds[object["kind"]](object["metadata"]["name"], object["spec"], status)
+    name = f'{_WORDS[object["kind"]]} "{object["metadata"]["name"]}"'
+    return kinds[object["kind"]](name, object["spec"], status)
+
+
+_WORDS = {"Deployment": "deployment", "DaemonSet": "daemon set", "StatefulSet": "statefulset"}
 
 
 def _deployment(name: str, spec: Json, status: Json) -> Progress:
     for condition in status.get("conditions") or ():
         if condition["type"] == "Progressing" and condition.get("reason") == _DEADLINE:
             raise Refused(
-                f'deployment "{name}" exceeded its progress deadline',
-                hint=f"longshore describe deployment {name}; back: longshore rollout undo deploy/{name}",
+                f"{name} exceeded its progress deadline",
+                hint="see why: longshore describe; go back: longshore rollout undo",
             )
     wanted = spec.get("replicas", 1)
     total, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
     available = status.get("availableReplicas", 0)
-    head = f'Waiting for deployment "{name}" rollout to finish: '
+    head = f"Waiting for {name} rollout to finish: "
     if updated < wanted:
         text = f"{head}{updated} out of {wanted} new replicas have been updated..."
     elif total > updated:
@@ -58,7 +61,7 @@ def _deployment(name: str, spec: Json, status: Json) -> Progress:
     elif available < updated:
         text = f"{head}{available} of {updated} updated replicas are available..."
     else:
-        return Progress(f'deployment "{name}" successfully rolled out', True, available, wanted)
+        return Progress(f"{name} successfully rolled out", True, available, wanted)
     return Progress(text, is_done=False, ready=min(available, updated), wanted=wanted)
 
 
@@ -70,17 +73,17 @@ def _daemon_set(name: str, spec: Json, status: Json) -> Progress:
     wanted = status.get("desiredNumberScheduled", 0)
     updated = status.get("updatedNumberScheduled", 0)
     available = status.get("numberAvailable", 0)
-    head = f'Waiting for daemon set "{name}" rollout to finish: '
+    head = f"Waiting for {name} rollout to finish: "
     if updated < wanted:
         text = f"{head}{updated} out of {wanted} new pods have been updated..."
     elif available < wanted:
         text = f"{head}{available} of {wanted} updated pods are available..."
     else:
-        return Progress(f'daemon set "{name}" successfully rolled out', True, available, wanted)
+        return Progress(f"{name} successfully rolled out", True, available, wanted)
     return Progress(text, is_done=False, ready=min(available, updated), wanted=wanted)
 
 
-def _stateful_set(name: str, spec: Json, status: Json) -> Progress:
+def _stateful_set(_name: str, spec: Json, status: Json) -> Progress:
     _check_rolling(spec)
     wanted, ready = spec.get("replicas", 1), status.get("readyReplicas", 0)
     updated = status.get("updatedReplicas", 0)

@@ -1,5 +1,6 @@
 """`longshore run`: a pod of one container, and a terminal in it for as long as it runs."""
 
+import asyncio
 import contextlib
 
 from msgspec import Struct
@@ -55,23 +56,35 @@ async def _attached(session: Session, pods: ResourceType, pod: Json, attachment:
     metadata = pod["metadata"]
     name = metadata["name"]
     state = await _until(session, pods, pod, ("Running", *ENDED))
-    if phase(state) == "Running":
-        options = ExecOptions(
-            has_stdin=attachment.has_stdin,
-            has_tty=attachment.has_tty,
-            is_quiet=attachment.is_quiet,
-        )
+    if attachment.has_tty and phase(state) == "Running":
+        options = ExecOptions(has_stdin=True, has_tty=True, is_quiet=attachment.is_quiet)
         with contextlib.suppress(Refused):  # it may have ended just now: its state says how
             await attach(session, name, options)
-        if manifest_restarts(pod):
-            return 0
-        state = await _until(session, pods, pod, ENDED)
     else:
-        await logs(session, name, LogOptions())
+        await _read_along(session, name, state, attachment)
+    if manifest_restarts(pod):
+        return 0
+    state = await _until(session, pods, pod, ENDED)
     code = _exit_code(state)
     if code:
         session.screen.tell(f"pod {metadata['namespace']}/{name} terminated ({_reason(state)})")
     return code
+
+
+async def _read_along(session: Session, name: str, state: Json, attachment: Attachment) -> None:
+    """All that it writes: an attached reader would have missed what came before."""
+    async with asyncio.TaskGroup() as group:
+        feeding = None
+        if attachment.has_stdin and phase(state) == "Running":
+            feeding = group.create_task(_feed(session, name))
+        await logs(session, name, LogOptions(is_following=True))
+        if feeding is not None:
+            feeding.cancel()
+
+
+async def _feed(session: Session, name: str) -> None:
+    with contextlib.suppress(Refused):  # it may have ended just now: its state says how
+        await attach(session, name, ExecOptions(has_stdin=True, has_stdout=False, is_quiet=True))
 
 
 def manifest_restarts(pod: Json) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from orchestrator.cli.client import Json
-from orchestrator.cli.durations import WEEK_S, seconds
+from orchestrator.cli.durations import seconds
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import ResourceType, Selection
 from orchestrator.cli.session import Session
@@ -53,7 +53,7 @@ async def wait(session: Session, words: Sequence[str], options: WaitOptions) -> 
     except TimeoutError:
         raise Refused(
             f"timed out waiting for the condition on {current}",
-            hint=f"longshore describe {current} says more; --timeout={WEEK_S // 3600:.0f}h is long",
+            hint=f"longshore describe {current} says more; --timeout waits longer",
         ) from None
 
 
