@@ -10,14 +10,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from typing import Any
 
 import httpx
-import msgspec
 
 from orchestrator.cli.client import Client, Gone, Json
-from orchestrator.cli.formats import without_managed_fields
 from orchestrator.cli.refused import ServerRefused
+from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.watching import followed
 from orchestrator.cli.why.seen import Seen
-from proto import codec
+from proto.errors import BadRequest
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.event import EVENTS
@@ -48,14 +47,6 @@ RETRY_S = 1.0
 Name = tuple[str, str]
 
 
-def path_of(kind: Kind[Any], namespace: str = "", name: str = "") -> str:
-    """Of a collection, or of an object; without a namespace of all of them."""
-    parts = [f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"]
-    if namespace and kind.is_namespaced:
-        parts += ["namespaces", namespace]
-    return "/".join([*parts, kind.plural, *filter(None, (name,))])
-
-
 async def listed(
     client: Client, kind: Kind[Any], namespace: str = "", *, fields: str = ""
 ) -> tuple[list[Any], str]:
@@ -74,8 +65,8 @@ async def listed(
 def understood(kind: Kind[Any], item: Json) -> Resource | None:
     """The object; None for one that this program is too old, or too young, to understand."""
     try:
-        found: Resource = codec.from_plain(without_managed_fields(item), kind.type)
-    except msgspec.ValidationError:
+        found: Resource = struct_of(item, kind.type)
+    except BadRequest:
         return None
     return found
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from orchestrator.cli.client import Client
+from orchestrator.cli.client import Client, Json
 from orchestrator.cli.refused import Refused, ServerRefused
 from proto import codec
 from proto.errors import Unavailable
@@ -23,18 +23,29 @@ async def listed(
 ) -> list[R]:
     """The objects of a kind, in one namespace or all, by label selector."""
     answer = await client.get(path_of(kind, namespace), {"labelSelector": labels})
-    return [codec.decode(codec.encode(item), kind.type) for item in answer["items"]]
+    return [struct_of(item, kind.type) for item in answer["items"]]
 
 
-def path_of(kind: Kind[Any], namespace: str = "") -> str:
-    """Where a kind's collection is.
+def struct_of(item: Json, type: type[R]) -> R:
+    """The struct that an object is.
+
+    Raises:
+        BadRequest: It is none of that type.
+    """
+    return codec.decode(codec.encode(item), type)
+
+
+def path_of(kind: Kind[Any], namespace: str = "", name: str = "") -> str:
+    """Where a kind's collection is, or one object; `namespace` counts where there are any.
 
     >>> from proto.kinds.node import NODES
-    >>> path_of(NODES)
-    '/api/v1/nodes'
+    >>> path_of(NODES), path_of(NODES, "default", "node-1")
+    ('/api/v1/nodes', '/api/v1/nodes/node-1')
     """
-    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    return f"{root}/namespaces/{namespace}/{kind.plural}" if namespace else f"{root}/{kind.plural}"
+    parts = [f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"]
+    if namespace and kind.is_namespaced:
+        parts += ["namespaces", namespace]
+    return "/".join([*parts, kind.plural, *filter(None, (name,))])
 
 
 def is_ready(node: Node) -> bool:

@@ -83,45 +83,44 @@ def status(at: Where, *, watch: shared.Watch = False, output: DocumentOutput = "
     run(at, lambda session: show(session, output=output, is_watching=watch))
 
 
+Image = Annotated[str, typer.Argument(metavar="[IMAGE]", show_default=False, help="What to run.")]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[-- COMMAND...]", show_default=False, help="Instead of the image's own."
+    ),
+]
+Name = Annotated[
+    str,
+    typer.Option(metavar="NAME", show_default="the image's", help="Of the deployment, new or not."),
+]
+Replicas = Annotated[
+    int | None,
+    typer.Option(min=0, metavar="N", show_default="as they are, or 1", help="How many pods."),
+]
+ContainerPort = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=65535, metavar="PORT", show_default=False, help="Where its containers listen."
+    ),
+]
+Env = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=VALUE", show_default=False, help="May be repeated."),
+]
+
+
 def deploy(
     at: Where,
-    image: Annotated[
-        str, typer.Argument(metavar="[IMAGE]", show_default=False, help="What to run.")
-    ] = "",
-    command: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[-- COMMAND...]", show_default=False, help="Instead of the image's own."
-        ),
-    ] = None,
+    image: Image = "",
+    command: Arguments = None,
     *,
     files: shared.Filenames = None,
     recursive: shared.Recursive = False,
-    name: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME", show_default="the image's", help="Of the deployment, new or not."
-        ),
-    ] = "",
-    replicas: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", show_default="as they are, or 1", help="How many pods."),
-    ] = None,
-    container_port: Annotated[
-        int | None,
-        typer.Option(
-            "--port",
-            min=1,
-            max=65535,
-            metavar="PORT",
-            show_default=False,
-            help="Where its containers listen.",
-        ),
-    ] = None,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=VALUE", show_default=False, help="May be repeated."),
-    ] = None,
+    name: Name = "",
+    replicas: Replicas = None,
+    port: ContainerPort = None,
+    env: Env = None,
     force_conflicts: Annotated[
         bool,
         typer.Option("--force-conflicts", help="With -f: take over fields that others own."),
@@ -151,7 +150,7 @@ def deploy(
         image=image,
         name=name,
         replicas=replicas,
-        port=container_port,
+        port=port,
         env=tuple(env or ()),
         command=tuple(command or ()),
     )

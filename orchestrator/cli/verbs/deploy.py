@@ -9,10 +9,11 @@ from msgspec import Struct
 from orchestrator.cli.client import Json
 from orchestrator.cli.durations import seconds
 from orchestrator.cli.image_manifest import ImageOptions, manifest, name_of
-from orchestrator.cli.mirror import mirrored, path_of
+from orchestrator.cli.mirror import mirrored
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.rollout import Rollout, Verdict, counted, rollout
 from orchestrator.cli.session import Session
+from orchestrator.cli.typed import path_of
 from orchestrator.cli.verbs import manifests
 from orchestrator.cli.verbs.apply import MANAGER, ApplyOptions, apply, placed
 from orchestrator.cli.verbs.rollout_view import rollout_view

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli import formats
 from orchestrator.cli.client import Client
-from orchestrator.cli.mirror import glanced, mirrored, path_of
+from orchestrator.cli.mirror import glanced, mirrored
 from orchestrator.cli.overview import (
     Amount,
     ControlPlane,
@@ -26,6 +26,7 @@ from orchestrator.cli.overview import (
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.session import Session
+from orchestrator.cli.typed import path_of
 from orchestrator.cli.verbs.why import check, now_ms, printable
 from orchestrator.cli.why import words
 from orchestrator.cli.why.placing import amount

@@ -11,11 +11,12 @@ from rich.text import Text
 
 from orchestrator.cli import formats
 from orchestrator.cli.client import Client, Json
-from orchestrator.cli.mirror import glanced, listed, path_of, understood
+from orchestrator.cli.mirror import glanced, listed, understood
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import ResourceType, select
 from orchestrator.cli.screen import Screen
 from orchestrator.cli.session import Session
+from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
 from orchestrator.cli.why.pods import explain_gone_pod, is_plainly_well
 from proto import codec, kinds
@@ -109,7 +110,7 @@ async def explained(
 def _struct(type: ResourceType, item: Json) -> Resource:
     kind = kinds.find(type.api_version, type.kind)
     found = understood(kind, item) if kind else None
-    return found or codec.from_plain(formats.without_managed_fields(item), CustomResource)
+    return found or struct_of(item, CustomResource)
 
 
 async def around(client: Client, found: Resource) -> Seen:
