@@ -30,13 +30,13 @@ class Up(NamedTuple):
 
 
 @contextmanager
-def up(folder: Path, image: str, nodes: int) -> Iterator[Up]:
+def up(folder: Path, image: str, nodes: int, *options: str) -> Iterator[Up]:
     """A cluster that leaves nothing behind, and BusyBox under that name for its pods."""
     data = folder / "data"
     ENGINE.import_image(image, busybox_root())
     argv = [str(Path(sys.executable).parent / "longshore"), "up", f"--data={data}"]
     process = Process(
-        "longshore up", [*argv, f"--nodes={nodes}"], folder / "up.log", is_inner=False
+        "longshore up", [*argv, f"--nodes={nodes}", *options], folder / "up.log", is_inner=False
     )
     try:
         eventually(
