@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
+from orchestrator.cli import INTERRUPTED
 from orchestrator.cli.refused import Refused, first_of, told
 from orchestrator.cli.where import Where
 from proto.errors import LongshoreError
@@ -16,9 +17,6 @@ from proto.errors import LongshoreError
 if TYPE_CHECKING:  # both import much: --help stays quick
     from orchestrator.cli.client import Client
     from orchestrator.cli.screen import Screen
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C. Source: shells, 128 + SIGINT."""
 
 UNREAD = 141
 """Exit code when the reader of a pipe went away. Source: shells, 128 + SIGPIPE."""

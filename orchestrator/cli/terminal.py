@@ -23,7 +23,7 @@ def is_terminal() -> bool:
 def raw() -> Iterator[None]:
     """Every key goes through as it is, Ctrl-C too; afterwards the terminal is as before."""
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSANOW)  # what was typed ahead is kept
     try:
         yield
     finally:

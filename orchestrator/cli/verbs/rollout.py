@@ -72,7 +72,7 @@ async def _status(
             if revision and _revision_of(state) != revision:
                 raise Refused(f"desired revision ({revision}) is different from the running one")
             progress = progress_of(state)
-            bar.show(name, progress.ready, progress.wanted, progress.text)
+            bar.show(name, progress.ready, progress.wanted, progress.text.rpartition(": ")[2])
             if progress.text != last and not (bar.is_live and not progress.is_done):
                 session.screen.say(progress.text)
                 last = progress.text
