@@ -9,14 +9,13 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
-import httpx
-
 from orchestrator.cli.client import Client, Gone, Json
+from orchestrator.cli.connection import translated
 from orchestrator.cli.refused import ServerRefused
 from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.watching import followed
 from orchestrator.cli.why.seen import Seen
-from proto.errors import BadRequest
+from proto.errors import BadRequest, LongshoreError
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.event import EVENTS
@@ -47,13 +46,11 @@ RETRY_S = 1.0
 Name = tuple[str, str]
 
 
-async def listed(
-    client: Client, kind: Kind[Any], namespace: str = "", *, fields: str = ""
-) -> tuple[list[Any], str]:
+async def listed(client: Client, kind: Kind[Any], namespace: str = "") -> tuple[list[Any], str]:
     """All of a kind, and their version; nothing, and no version, of one that may not be read."""
     path = path_of(kind, namespace)
     try:
-        found = await client.get(path, {"fieldSelector": fields})
+        found = await client.get(path)
     except ServerRefused as error:
         if error.code not in UNREADABLE:
             raise
@@ -71,16 +68,13 @@ def understood(kind: Kind[Any], item: Json) -> Resource | None:
     return found
 
 
-async def glanced(
-    client: Client, clock: Callable[[], int], *, namespace: str = "", names: Sequence[str] = ()
-) -> Seen:
+async def glanced(client: Client, clock: Callable[[], int], *, namespace: str = "") -> Seen:
     """One look.
 
     Args:
         client: Of the cluster.
         clock: Epoch milliseconds.
         namespace: Only what is in it; empty for all.
-        names: Of the fields of `Seen` that are wanted; all when there is none.
     """
     found: dict[str, Any] = {}
 
@@ -88,10 +82,9 @@ async def glanced(
         found[name], _ = await listed(client, KINDS[name], namespace)
 
     async with asyncio.TaskGroup() as tasks:
-        for name in names or KINDS:
+        for name in KINDS:
             tasks.create_task(one(name))
-    has_all_pods = not namespace and "pods" in found
-    return Seen(now_ms=clock(), namespace=client.namespace, has_all_pods=has_all_pods, **found)
+    return Seen(now_ms=clock(), namespace=client.namespace, has_all_pods=not namespace, **found)
 
 
 class Mirror:
@@ -159,19 +152,20 @@ class Mirror:
         path = path_of(kind, self._namespace)
         while True:
             try:
-                items, version = await listed(self._client, kind, self._namespace)
-                self._objects[name] = {_name_of(item): item for item in items}
-                self._heard(name)
-                if not version:
-                    return
-                changes = followed(self._client, path, {}, version, breaks_max=0)
-                async with contextlib.aclosing(changes):
-                    async for change, item in changes:
-                        self._take(name, kind, change, item)
+                with translated(self._client.server):
+                    items, version = await listed(self._client, kind, self._namespace)
+                    self._objects[name] = {_name_of(item): item for item in items}
+                    self._heard(name)
+                    if not version:
+                        return
+                    changes = followed(self._client, path, {}, version, breaks_max=0)
+                    async with contextlib.aclosing(changes):
+                        async for change, item in changes:
+                            self._take(name, kind, change, item)
             except Gone:
                 continue
-            except (httpx.TransportError, ServerRefused) as error:
-                self.problem = f"the API does not answer: {error!s}"
+            except LongshoreError as error:
+                self.problem = str(error)
                 self.ring()
                 await asyncio.sleep(RETRY_S)
 

@@ -14,8 +14,6 @@ from msgspec import Struct
 NAMES = ("127.0.0.1", "localhost", "[::1]")
 """What a browser on this machine may call it."""
 
-METHODS = ("GET", "HEAD")
-
 OWN_SITES = ("", "same-origin", "none")
 """Sec-Fetch-Site of a request by our own page, by the address bar, and by no browser at all."""
 
@@ -56,7 +54,7 @@ def refusal(asked: Asked, port: int) -> str:
         return "no other site's page may ask"
     if asked.fetch_site not in OWN_SITES:
         return "no other site's page may ask"
-    if asked.method not in METHODS:
+    if asked.method != "GET":
         return "this server only reads"
     return ""
 

@@ -5,21 +5,28 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import httpx
 from aiohttp import hdrs, web
 
 from orchestrator.cli.client import Client, Json
+from orchestrator.cli.connection import translated
 from orchestrator.cli.mirror import Mirror, mirrored
 from orchestrator.cli.overview import ControlPlane, Usage, overview
 from orchestrator.cli.refused import Refused, ServerRefused, first_of
 from orchestrator.cli.ui import guard
 from orchestrator.cli.ui.picture import picture
 from orchestrator.cli.verbs.status import control_plane, usage_of_nodes
-from orchestrator.cli.verbs.why import explained, now_ms
+from orchestrator.cli.verbs.why import logs_of, now_ms
+from orchestrator.cli.why import Explanation, explain
+from orchestrator.cli.why.pods import explain_gone_pod
 from proto import codec
 from proto.errors import LongshoreError
+from proto.kinds.pod import Pod
+from proto.meta import Resource
 
 PAGE = Path(__file__).parent / "page"
 
@@ -63,6 +70,16 @@ PASSED = ("Content-Type", "Retry-After", "Warning")
 """Of an answer's headers."""
 
 
+_FIELDS = {
+    "pod": "pods",
+    "node": "nodes",
+    "deploy": "deployments",
+    "rs": "replica_sets",
+    "job": "jobs",
+}
+"""Kinds as the page's addresses name them, by their field of `Seen`."""
+
+
 class Live:
     """The state as it is now, made once for all who look, and only while somebody does."""
 
@@ -93,12 +110,24 @@ class Live:
 
     async def _measure(self) -> str:
         try:
-            self._plane = await control_plane(self._client)
-            self._usage = await usage_of_nodes(self._client)
+            with translated(self._client.server):
+                self._plane = await control_plane(self._client)
+                self._usage = await usage_of_nodes(self._client)
         except LongshoreError as error:
             return str(error)
         self._measured_s = time.monotonic()
         return ""
+
+    async def explained(self, kind: str, namespace: str, name: str) -> Explanation | None:
+        """Why an object is as it is; None when it is not there."""
+        seen = self._mirror.seen()
+        every: Sequence[Resource] = getattr(seen, _FIELDS[kind]) if kind in _FIELDS else ()
+        for found in every:
+            if (found.metadata.namespace, found.metadata.name) == (namespace, name):
+                looked_at = [found] if isinstance(found, Pod) else seen.pods_of(found)
+                logs = await logs_of(self._client, looked_at)
+                return explain(found, replace(seen, logs=logs))
+        return explain_gone_pod(namespace, name, seen) if kind == "pod" else None
 
     async def states(self) -> AsyncGenerator[bytes, None]:
         """The present state, then each later one; empty bytes when it was quiet for long."""
@@ -158,7 +187,8 @@ class Server:
         if why := guard.refusal(asked, self._port):
             return _said(403, "Forbidden", why)
         try:
-            return await handler(request)
+            with translated(self._client.server):
+                return await handler(request)
         except ServerRefused as error:
             return _said(error.code, error.reason, error.message)
         except LongshoreError as error:
@@ -187,8 +217,9 @@ class Server:
 
     async def _why(self, request: web.Request) -> web.StreamResponse:
         kind, namespace, name = (request.match_info[key] for key in ("kind", "namespace", "name"))
-        types = await self._client.types()
-        found = await explained(self._client, types.named(kind), name, namespace=namespace)
+        found = await self._live.explained(kind, "" if namespace == "-" else namespace, name)
+        if found is None:
+            return _said(404, "NotFound", f"{kind} {name} is not there")
         return _data(codec.encode(found))
 
     async def _proxy(self, request: web.Request) -> web.StreamResponse:
@@ -202,8 +233,12 @@ class Server:
             passed = {name: answer.headers[name] for name in PASSED if name in answer.headers}
             response = web.StreamResponse(status=answer.status_code, headers=_DATA_HEADERS | passed)
             await response.prepare(request)
-            async for chunk in answer.aiter_bytes():
-                await response.write(chunk)
+            try:
+                async for chunk in answer.aiter_bytes():
+                    await response.write(chunk)
+            except httpx.HTTPError:
+                if request.transport is not None:
+                    request.transport.abort()  # it broke: there can be no second answer
         return response
 
 

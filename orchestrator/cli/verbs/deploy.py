@@ -1,6 +1,7 @@
 """`longshore deploy`: apply, then show the rollout until it is done, or stuck for good."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
@@ -93,8 +94,9 @@ async def _watched(session: Session, names: Sequence[Name], began_ms: int, timeo
     last: list[Rollout] = []
     try:
         async with asyncio.timeout(timeout_s or None):
-            async for rollouts in _rollouts(session, names, began_ms):
-                last = rollouts
+            async with contextlib.aclosing(_rollouts(session, names, began_ms)) as looks:
+                async for rollouts in looks:
+                    last = rollouts
     except TimeoutError:
         session.screen.tell(
             f"not rolled out after {timeout_s:g} s; it goes on without being watched"

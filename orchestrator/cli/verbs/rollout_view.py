@@ -25,6 +25,7 @@ class RolloutView:
         self._screen = screen
         self._live = live
         self._last: dict[tuple[str, str], Rollout] = {}
+        self._problem = ""
 
     def show(self, rollouts: Sequence[Rollout], now_ms: int, problem: str = "") -> None:
         """The present state.
@@ -40,6 +41,9 @@ class RolloutView:
                 parts.append(Text(printable(problem), style="bold red"))
             self._live.update(Group(*parts), refresh=True)
             return
+        if problem and problem != self._problem:
+            self._screen.say(printable(problem))
+        self._problem = problem
         for one in rollouts:
             key = (one.namespace, one.name)
             prefix = f"{one.name}: " if len(rollouts) > 1 else ""

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.cli import formats
 from orchestrator.cli.client import Client
+from orchestrator.cli.connection import translated
 from orchestrator.cli.mirror import glanced, mirrored
 from orchestrator.cli.overview import (
     Amount,
@@ -104,7 +105,8 @@ async def _watch(session: Session) -> int:
             looks = mirror.changes(at_most_every_s=REDRAW_EVERY_S, at_least_every_s=LOOK_EVERY_S)
             async for seen in looks:
                 if time.monotonic() - asked_s >= LOOK_EVERY_S:
-                    with contextlib.suppress(LongshoreError):  # the mirror says that it is away
+                    # Where it is away, the mirror says so.
+                    with contextlib.suppress(LongshoreError), translated(client.server):
                         plane, usage = await control_plane(client), await usage_of_nodes(client)
                     asked_s = time.monotonic()
                 lines = list(lines_of(overview(seen, plane, usage), now_ms(), has_bars=True))

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.cli import formats
 from orchestrator.cli.client import Client, Json
+from orchestrator.cli.connection import translated
 from orchestrator.cli.mirror import glanced, listed, understood
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import ResourceType, select
@@ -20,6 +21,7 @@ from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
 from orchestrator.cli.why.pods import explain_gone_pod, is_plainly_well
 from proto import codec, kinds
+from proto.errors import LongshoreError
 from proto.kinds.pod import PODS, Pod
 from proto.meta import CustomResource, Resource
 
@@ -81,24 +83,22 @@ async def explanations_of(client: Client, words: Sequence[str]) -> list[Explanat
 
 
 async def explained(
-    client: Client, type: ResourceType, name: str, *, namespace: str = "", is_any: bool = False
+    client: Client, type: ResourceType, name: str, *, is_any: bool = False
 ) -> Explanation:
     """One object.
 
     Args:
         client: Of the cluster.
         type: What it is.
-        name: Its.
-        namespace: Its; empty for the client's.
+        name: In the client's namespace.
         is_any: Whether it may be of another kind when there is none of this one.
     """
-    namespace = namespace or client.namespace
     try:
-        item = await client.get(type.path(namespace, name))
+        item = await client.get(type.path(client.namespace, name))
     except ServerRefused as error:
         if error.code != 404:
             raise
-        other = await _absent(client, type, namespace, name, error, is_any=is_any)
+        other = await _absent(client, type, name, error, is_any=is_any)
         if other is None:
             raise
         return other
@@ -146,9 +146,10 @@ async def logs_of(
         }
         path = f"{path_of(PODS, meta.namespace, meta.name)}/log"
         try:
-            async with asyncio.timeout(LOG_S_MAX):
-                text = await client.text(path, params)
-        except (ServerRefused, TimeoutError):
+            with translated(client.server):
+                async with asyncio.timeout(LOG_S_MAX):
+                    text = await client.text(path, params)
+        except (LongshoreError, TimeoutError):
             return  # its node does not answer, or the container was removed: there is no log
         lines = text.decode(errors="replace").splitlines()
         found[meta.namespace, meta.name, container] = tuple(lines)
@@ -160,15 +161,10 @@ async def logs_of(
 
 
 async def _absent(
-    client: Client,
-    type: ResourceType,
-    namespace: str,
-    name: str,
-    error: ServerRefused,
-    *,
-    is_any: bool,
+    client: Client, type: ResourceType, name: str, error: ServerRefused, *, is_any: bool
 ) -> Explanation | None:
     """What is told of it, or what else has that name; None, and a better hint, when nothing is."""
+    namespace = client.namespace
     seen = await glanced(client, now_ms, namespace=namespace)
     if type.kind == "Pod" and (gone := explain_gone_pod(namespace, name, seen)):
         return gone

@@ -55,7 +55,7 @@ _PULL_ERRORS: tuple[tuple[str, str, str], ...] = (
         "Install its certificate on the node, or list it in Docker's insecure-registries.",
     ),
     (
-        r"connection refused|timeout|unreachable|deadline exceeded|reset by peer|EOF",
+        r"connection refused|timeout|unreachable|deadline exceeded|reset by peer|\bEOF\b",
         "its registry cannot be reached from the node",
         "Check the network between the node and the registry.",
     ),
@@ -143,12 +143,12 @@ def _waiting(case: _Case, waiting: ContainerStateWaiting) -> Iterator[Finding]:
 
 def _not_pulled(case: _Case, waiting: ContainerStateWaiting) -> Finding:
     image = case.status.image
+    said = waiting.message.removeprefix(f'Back-off pulling image "{image}": ')
     what, advice = "its pull fails", "The registry's words say why."
     for pattern, meaning, remedy in _PULL_ERRORS:
-        if re.search(pattern, waiting.message, re.IGNORECASE):
+        if re.search(pattern, said.replace(image, ""), re.IGNORECASE):
             what, advice = meaning, remedy
             break
-    said = waiting.message.removeprefix(f'Back-off pulling image "{image}": ')
     evidence = [f"the registry, or Docker, says: {said}"] if said else []
     evidence += [
         words.told(event, case.seen.now_ms)

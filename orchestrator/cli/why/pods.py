@@ -186,7 +186,7 @@ def explain_gone_pod(namespace: str, name: str, seen: Seen) -> Explanation | Non
             Finding(
                 weight=Weight.NOTE,
                 reason=reason,
-                what=f"{what}; a controller, if it had one, has made another",
+                what=what,
                 evidence=tuple(
                     dict.fromkeys(words.told(event, seen.now_ms) for event in (key, *events[:4]))
                 ),

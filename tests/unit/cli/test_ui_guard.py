@@ -59,7 +59,7 @@ def test_our_own_page_and_the_address_bar_are():
     assert refused(fetch_site="none") == ""
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
+@pytest.mark.parametrize("method", ["HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT"])
 def test_nothing_but_reads_is_answered(method: str):
     assert refused(method=method) == "this server only reads"
 

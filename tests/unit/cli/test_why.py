@@ -204,6 +204,7 @@ def unpulled(message: str, image: str = IMAGE) -> Pod:
         ("dial tcp 10.0.0.9:443: connect: connection refused", "cannot be reached"),
         ("write /var/lib/docker/tmp/x: no space left on device", "disk is full"),
         ("something new", "its pull fails"),
+        ("geofront says no", "its pull fails"),
     ],
 )
 def test_an_image_that_cannot_be_pulled_is_told_in_the_registrys_words(message, what):

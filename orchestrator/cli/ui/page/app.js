@@ -19,7 +19,11 @@ const KINDS = new Set(["pod", "node", "deploy", "rs", "job"]);
 
 function arrived() {
   if (!location.hash.startsWith("#/") && location.hash !== "") return; // #main: the skip link
-  route = location.hash.slice(2).split("/").map(decodeURIComponent);
+  try {
+    route = location.hash.slice(2).split("/").map(decodeURIComponent);
+  } catch {
+    route = [""]; // a % that escapes nothing
+  }
   detail?.leave();
   detail = KINDS.has(route[0]) && route.length === 3 ? new Detail(...route, draw) : null;
   const current = detail ? "" : `#/${route[0]}`;

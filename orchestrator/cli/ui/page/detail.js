@@ -32,6 +32,7 @@ export class Detail {
 
   async look() {
     const part = encodeURIComponent;
+    const number = (this.number = (this.number ?? 0) + 1);
     const of = `${part(this.kind)}/${part(this.namespace)}/${part(this.name)}`;
     const about = `involvedObject.kind=${NAMES[this.kind] ?? this.kind},involvedObject.name=${this.name}`;
     const where = this.kind === "node" ? "/api/v1/events" : `/api/v1/namespaces/${part(this.namespace)}/events`;
@@ -39,6 +40,7 @@ export class Detail {
       read(`/why/${of}`),
       read(`${where}?fieldSelector=${part(about)}`),
     ]);
+    if (number !== this.number) return; // a later look was quicker
     this.problem = explanation.message ?? "";
     this.explanation = explanation.findings ? explanation : null;
     this.events = (events.items ?? []).sort((a, b) => when(b).localeCompare(when(a)));
