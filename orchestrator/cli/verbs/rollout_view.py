@@ -96,7 +96,7 @@ def _pods(pods: Sequence[PodLine], now_ms: int) -> Table:
         mark = ("✓ ", "green") if pod.is_ready else ("• ", "yellow")
         table.add_row(
             Text.assemble(mark, printable(pod.name), ("" if pod.is_new else " (old)", "dim")),
-            printable(pod.node) or "-",
+            Text(printable(pod.node) or "-"),
             Text(printable(pod.state), style=style_of("STATUS", pod.state)),
             words.age(pod.created, now_ms),
             str(pod.restarts),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from orchestrator.cli.why import ending, words
 from orchestrator.cli.why.finding import Explanation, Finding, Weight, ordered
 from orchestrator.cli.why.seen import Seen
+from proto import kinds
 from proto.kinds.namespace import Namespace
 from proto.meta import Resource, condition
 
@@ -37,6 +38,13 @@ def _findings(found: Resource, seen: Seen) -> Iterator[Finding]:
         )
     else:
         yield from ending.findings_of(found, seen)
+    kind = kinds.find(found.api_version, words.kind_name(found))
+    if kind is not None and kind.notice:
+        yield Finding(
+            weight=Weight.NOTE,
+            reason="NotActedOn",
+            what=f"{kind.plural.capitalize()} {kind.notice}",
+        )
     for event in seen.events_of(found, warnings=True)[:3]:
         yield Finding(
             weight=Weight.PROBLEM,

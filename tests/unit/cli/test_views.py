@@ -1,23 +1,30 @@
 """`why`, `status` and `deploy`, over a real API with a store in memory."""
 
 import asyncio
+import io
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import pytest
+from rich.console import Console
+from typer.main import get_command
 
+from orchestrator.cli.app import app
 from orchestrator.cli.connection import connected
 from orchestrator.cli.image_manifest import ImageOptions
 from orchestrator.cli.mirror import mirrored
 from orchestrator.cli.refused import Refused, ServerRefused
+from orchestrator.cli.rollout import PodLine, Rollout, Verdict
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.deploy import DeployOptions, deploy
+from orchestrator.cli.verbs.rollout_view import picture
 from orchestrator.cli.verbs.status import status
 from orchestrator.cli.verbs.why import now_ms, why
 from orchestrator.cli.where import Where
-from proto.kinds.kind import format_age
+from orchestrator.cli.why import Finding, Weight
 from proto.meta import format_time
 from tests.unit.api.server import Running, running
 
@@ -80,22 +87,19 @@ async def test_a_pod_is_explained_with_the_last_lines_of_its_log(capsys):
     async with command() as given:
         await given.has_pod("web", CRASHED)
         await why(given.session, ["web"], "")
-        assert printed(capsys).splitlines()[:9] == [
-            "pod web is CrashLoopBackOff on n1, 0s old, 2 restarts",
-            "",
-            "✗ Its container exited with code 1, and is tried again about now",
-            printed_evidence(),
+        summary, _, what, evidence, *rest = printed(capsys).splitlines()
+        assert re.fullmatch(r"pod web is CrashLoopBackOff on n1, \d+s old, 2 restarts", summary)
+        assert what == "✗ Its container exited with code 1, and is tried again about now"
+        assert evidence.startswith("    exit code 1, Error, ")
+        assert rest == [
             "    CrashLoopBackOff after 3 attempts",
             "  Its last lines:",
             "    | one",
             "    | two",
             "  The program itself gave up: its log says why.",
+            "  Next:",
+            "    longshore logs web --previous",
         ]
-
-
-def printed_evidence() -> str:
-    ago = format_age(1_700_000_000_000, now_ms())
-    return f"    exit code 1, Error, {ago} ago, after running for 0s"
 
 
 async def test_a_word_that_is_no_pod_may_be_a_workload_or_a_node(capsys):
@@ -282,3 +286,40 @@ async def test_a_mirror_says_when_it_is_behind():
             await anext(looks)
         assert given.api.url in mirror.problem
         await looks.aclose()
+
+
+@pytest.mark.parametrize("name", ["why", "status", "deploy", "ui"])
+def test_the_help_of_each_has_examples(name):
+    epilog = get_command(app).commands[name].epilog
+    assert epilog.startswith("Examples:")
+    assert f"longshore {name}" in epilog
+
+
+def test_what_a_cluster_says_is_text_on_a_terminal_and_nothing_else():
+    hostile = "[bold]x[/nothing] \x1b[2J\x07"
+    found = Rollout(
+        namespace="default",
+        name="web",
+        images=(hostile,),
+        verdict=Verdict.ROLLING,
+        pods=(
+            PodLine(
+                name=hostile,
+                node=hostile,
+                state=hostile,
+                created=LONG_AGO,
+                restarts=0,
+                is_new=True,
+                is_ready=False,
+            ),
+        ),
+        stuck=(Finding(weight=Weight.PROBLEM, reason="X", what=hostile, output=(hostile,)),),
+    )
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=200, color_system=None)
+    for part in picture(found, now_ms()):
+        console.print(part)
+    text = out.getvalue()
+    assert text.count("[bold]x[/nothing] ?[2J?") == 6
+    assert "\x07" not in text
+    assert "\x1b[2J" not in text

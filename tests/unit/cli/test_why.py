@@ -1,6 +1,7 @@
 """Why a pod, a node or a workload is as it is: over statuses that agents and the scheduler write."""
 
 import re
+from dataclasses import replace as replace_kind
 from pathlib import Path
 
 import pytest
@@ -13,12 +14,15 @@ from orchestrator.cli.app import app
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
 from orchestrator.cli.why.pods import explain_gone_pod
 from orchestrator.core.node_lifecycle import State as NodeState
+from proto import kinds
 from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.disruption import (
     PodDisruptionBudget,
     PodDisruptionBudgetSpec,
     PodDisruptionBudgetStatus,
 )
+from proto.kinds.job import Job, JobStatus
+from proto.kinds.lease import LEASES, Lease
 from proto.kinds.node import Taint
 from proto.kinds.pod import Pod, PodSpec
 from proto.kinds.quota import ResourceQuota, ResourceQuotaStatus
@@ -490,6 +494,26 @@ def test_a_quota_that_is_used_up_is_told_with_what_is_used():
 
 
 # ------------------------------------------------------------------------------ in general
+
+
+def test_a_job_that_failed_and_one_without_pods_explain_themselves():
+    late = Condition(
+        type="Failed", status="True", reason="BackoffLimitExceeded", message="too often"
+    )
+    meta = ObjectMeta(name="import", namespace="default", uid="j1")
+    failed = problem(Job(metadata=meta, status=JobStatus(failed=7, conditions=(late,))))
+    assert (failed.reason, failed.what) == ("BackoffLimitExceeded", "It failed: too often")
+    waiting = explained(Job(metadata=meta))
+    assert waiting.summary == "job import: 0 of 1 succeeded, 0 active, 0 failed"
+    assert waiting.findings[0].what.startswith("It has no pods yet")
+
+
+def test_a_kind_that_nothing_acts_on_yet_says_so(monkeypatch):
+    found = Lease(api_version="coordination.k8s.io/v1", kind="Lease", metadata=ObjectMeta(name="l"))
+    assert explained(found).findings[0].reason == "Fine"
+    still = replace_kind(LEASES, notice="are stored, but nobody reads them yet")
+    monkeypatch.setattr(kinds, "ALL", (still,))
+    assert explained(found).findings[0].what == "Leases are stored, but nobody reads them yet"
 
 
 def test_commands_say_the_namespace_when_it_is_not_the_users():
