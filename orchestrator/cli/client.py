@@ -125,7 +125,7 @@ class Client:
             timeout=timeout_s,
         ) as response:
             _print_warnings(response)
-            answer = _decoded(response.content)
+            answer = decoded(response.content)
             if response.is_error:
                 raise refusal(response.status_code, answer)
         return answer
@@ -177,7 +177,7 @@ class Client:
             timeout=httpx.Timeout(REQUEST_S_MAX, read=None),
         ) as response:
             if response.is_error:
-                raise refusal(response.status_code, _decoded(await response.aread()))
+                raise refusal(response.status_code, decoded(await response.aread()))
             _print_warnings(response)
             async for chunk in response.aiter_bytes():
                 yield chunk
@@ -235,7 +235,7 @@ class Client:
                 yield Socket(socket)
         except httpx_ws.WebSocketUpgradeError as error:
             response = error.response
-            raise refusal(response.status_code, _decoded(await response.aread())) from error
+            raise refusal(response.status_code, decoded(await response.aread())) from error
 
     async def close(self) -> None:
         """End all connections."""
@@ -285,7 +285,8 @@ def _given(params: Params | None) -> dict[str, Any]:
     return {name: value for name, value in (params or {}).items() if value not in ("", ())}
 
 
-def _decoded(payload: bytes) -> Any:
+def decoded(payload: bytes) -> Any:
+    """As JSON, or as text where it is none."""
     try:
         return codec.decode_any(payload) if payload else {}
     except BadRequest:

@@ -14,6 +14,7 @@ kr8s reads the files, does the authentication and carries the requests (docs/dec
 
 import asyncio
 import contextlib
+import json
 import os
 import tempfile
 import warnings
@@ -27,10 +28,13 @@ import kr8s.asyncio
 import yaml
 from msgspec import Struct
 
-from orchestrator.cli.client import Client, refusal
+from orchestrator.cli.client import Client, decoded, refusal
 from orchestrator.cli.refused import Refused, Unreachable
 from orchestrator.cli.where import Where
 from proto.errors import LongshoreError
+
+NO_FILE = f"{os.devnull}/none"
+"""Where kr8s finds nothing; without a path it would look where we have looked already."""
 
 CONNECT_S_MAX = 15.0
 """For the first answer, reading the credentials included: an exec plugin may ask a cloud."""
@@ -90,20 +94,17 @@ async def _api(where: Where, kubeconfig: Kubeconfig) -> kr8s.asyncio.Api:
             async with asyncio.timeout(CONNECT_S_MAX):
                 return await kr8s.asyncio.api(
                     url=where.server or None,
-                    kubeconfig=kubeconfig.paths or _no_kubeconfig(),
+                    kubeconfig=kubeconfig.paths or NO_FILE,
                     context=where.context or None,
                 )
     except TimeoutError:
         raise Unreachable(
             f"{server} does not answer within {CONNECT_S_MAX:g} s", hint=NOWHERE
         ) from None
+    except json.JSONDecodeError:
+        raise Refused(f"{server} is no Kubernetes API: it speaks no JSON") from None
     except (ValueError, LookupError, TypeError, OSError, yaml.YAMLError) as error:
         raise _unusable(kubeconfig, error) from error
-
-
-def _no_kubeconfig() -> str:
-    """A file that is not there: kr8s then looks nowhere else, and goes by the URL alone."""
-    return str(Path(tempfile.gettempdir()) / "no-kubeconfig")
 
 
 def _unusable(kubeconfig: Kubeconfig, error: Exception) -> Refused:
@@ -174,7 +175,9 @@ def _translated(server: str, error: BaseException) -> LongshoreError:
 
 def _refused(error: kr8s.ServerError) -> Refused:
     response = error.response
-    return Refused(str(error)) if response is None else refusal(response.status_code, error.status)
+    if response is None:
+        return Refused(str(error))
+    return refusal(response.status_code, decoded(response.content))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ A command that talks to a cluster takes ``--server``, ``--kubeconfig``, ``--cont
 ``--namespace`` wherever they stand, before the verb or behind it.
 """
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Sequence
@@ -57,15 +58,15 @@ class Group(TyperGroup):
             return super().invoke(ctx)
 
 
-class _wrong_use_is_1:  # noqa: N801 -- reads as what it does
-    """kubectl's exit code for wrong use is 1, click's 2; a program's own code is left alone."""
-
-    def __enter__(self) -> None:
-        """Nothing yet."""
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if error is not None and hasattr(error, "format_message"):
+@contextlib.contextmanager
+def _wrong_use_is_1() -> Iterator[None]:
+    """Wrong use ends with kubectl's 1 instead of click's 2; a program's own code is left alone."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message"):  # click's, wherever typer has it from
             error.exit_code = 1  # type: ignore[attr-defined]
+        raise
 
 
 def command(

@@ -64,9 +64,9 @@ def find(path: str, value: Any) -> list[Any]:
         return [value]
     if not inner.startswith((".", "[")):
         inner = f".{inner}"
-    inner = re.sub(r"\.((?:[\w/-]|\\\.)*(?:\\\.|/)(?:[\w/-]|\\\.)*)", _quoted, inner)
-    inner = re.sub(r"\.([A-Za-z_]\w*(?:-\w+)+)", r"['\1']", inner)
-    inner = re.sub(r"(?<=\[)(-\d+):?(?=\])", r"\1", inner)
+    # What is in brackets is as it has to be; elsewhere names may need quotes.
+    parts = re.split(r"(\[[^\]]*\])", inner)
+    inner = "".join(part if part.startswith("[") else _NAME.sub(_quoted, part) for part in parts)
     try:
         return list(jsonpath.findall(f"${inner}", value))
     except jsonpath.JSONPathError as error:
@@ -82,9 +82,13 @@ def text_of(value: Any) -> str:
     return codec.encode(value).decode()
 
 
+_NAME = re.compile(r"\.((?:[\w/-]|\\\.)+)")
+
+
 def _quoted(found: re.Match[str]) -> str:
-    name = found.group(1).replace("\\.", ".").replace("'", "\\'")
-    return f"['{name}']"
+    """A name with a dot, a slash or a dash has to be quoted for python-jsonpath."""
+    name = found[1].replace("\\.", ".")
+    return found[0] if name.isidentifier() else f"['{name}']"
 
 
 def _tokens(text: str) -> Iterator[tuple[bool, str]]:

@@ -225,7 +225,9 @@ def run(
     env: Env = None,
     labels: Labels = "",
     port: Port = None,
-    restart: Annotated[str, typer.Option(metavar="Always|OnFailure|Never")] = "Always",
+    restart: Annotated[
+        str, typer.Option(metavar="Always|OnFailure|Never", help="When it has ended.")
+    ] = "Always",
     image_pull_policy: PullPolicy = "",
     stdin: shared.Stdin = False,
     tty: shared.Tty = False,

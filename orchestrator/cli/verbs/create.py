@@ -25,20 +25,23 @@ async def create(session: Session, objects: Sequence[Json], outcome: Outcome) ->
     return await each(session, objects, act)
 
 
-async def created(session: Session, manifest: Json, outcome: Outcome) -> Json:
-    """Make one, say so, and return it as the server keeps it."""
+async def created(session: Session, manifest: Json, outcome: Outcome) -> None:
+    """Make one, and say so."""
+    outcome.tell(session, await made(session, manifest, outcome), "created")
+
+
+async def made(session: Session, manifest: Json, outcome: Outcome) -> Json:
+    """Make one; returns it as the server keeps it."""
     types = await session.client.types()
     type = types.of_kind(manifest["apiVersion"], manifest["kind"])
     if not manifest.get("metadata", {}).get("generateName"):
         manifest = placed(session, type, manifest)
-    made = manifest
-    if outcome.dry_run != "client":
-        namespace = manifest["metadata"].get("namespace") or session.namespace
-        params = {"fieldManager": MANAGER, "fieldValidation": "Strict"} | outcome.params
-        path = type.path(namespace)
-        made = await session.client.ask("POST", path, params=params, body=manifest)
-    outcome.tell(session, made, "created")
-    return made
+    if outcome.dry_run == "client":
+        return manifest
+    path = type.path(manifest["metadata"].get("namespace") or session.namespace)
+    params = {"fieldManager": MANAGER, "fieldValidation": "Strict"} | outcome.params
+    object: Json = await session.client.ask("POST", path, params=params, body=manifest)
+    return object
 
 
 def namespace(name: str) -> Json:

@@ -40,6 +40,7 @@ async def events(session: Session, options: EventOptions) -> None:
     type = types.of_kind("v1", "Event")
     fields = await _fields(session, options)
     namespace = "" if options.is_everywhere else session.namespace
+    now = await session.client.get(type.path(namespace), {"limit": 1})
     found = await objects(
         session, Selection(type), fields=fields, is_everywhere=options.is_everywhere
     )
@@ -57,7 +58,6 @@ async def events(session: Session, options: EventOptions) -> None:
     columns = session.screen.table(header, rows, has_header=options.has_header)
     if not options.is_watching:
         return
-    now = await session.client.get(type.path(namespace), {"limit": 1})
     path, version = type.path(namespace), now["metadata"]["resourceVersion"]
     changes = followed(session.client, path, {"fieldSelector": fields}, version)
     async with contextlib.aclosing(changes):

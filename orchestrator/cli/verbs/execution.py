@@ -7,7 +7,7 @@ input is a message on channel 255, the program's end a Status on channel 3.
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -200,7 +200,7 @@ def exit_code(status: Json) -> tuple[int, str]:
 
 
 @contextlib.contextmanager
-def interruptible() -> Any:
+def interruptible() -> Iterator[None]:
     """Ctrl-C ends the block early and quietly."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 -- we are in a coroutine

@@ -1,8 +1,7 @@
 """`longshore get`: objects as tables or as text, once or for as long as they change."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -268,7 +267,7 @@ class _Shown:
 
 
 @contextlib.contextmanager
-def _absent_ignored(options: GetOptions) -> Any:
+def _absent_ignored(options: GetOptions) -> Iterator[None]:
     try:
         yield
     except ServerRefused as error:

@@ -9,7 +9,7 @@ from orchestrator.cli.client import Json
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.resources import ResourceType
 from orchestrator.cli.session import Session
-from orchestrator.cli.verbs.create import created
+from orchestrator.cli.verbs.create import created, made
 from orchestrator.cli.verbs.delete import gone
 from orchestrator.cli.verbs.execution import ExecOptions, attach
 from orchestrator.cli.verbs.logs import LogOptions, logs
@@ -42,8 +42,7 @@ async def run(
     if not attachment.is_attached or outcome.dry_run not in ("", "none"):
         await created(session, manifest, outcome)
         return None
-    quiet = Outcome(output="jsonpath={.nothing}")  # its own output is all there is to say
-    pod = await created(session, manifest, quiet)
+    pod = await made(session, manifest, outcome)  # what it writes is all there is to say
     pods = (await session.client.types()).of_kind("v1", "Pod")
     try:
         return await _attached(session, pods, pod, attachment)
@@ -62,7 +61,7 @@ async def _attached(session: Session, pods: ResourceType, pod: Json, attachment:
             await attach(session, name, options)
     else:
         await _read_along(session, name, state, attachment)
-    if manifest_restarts(pod):
+    if _restarts(pod):
         return 0
     state = await _until(session, pods, pod, ENDED)
     code = _exit_code(state)
@@ -87,7 +86,7 @@ async def _feed(session: Session, name: str) -> None:
         await attach(session, name, ExecOptions(has_stdin=True, has_stdout=False, is_quiet=True))
 
 
-def manifest_restarts(pod: Json) -> bool:
+def _restarts(pod: Json) -> bool:
     """Whether its end is not the pod's end."""
     return bool(pod["spec"].get("restartPolicy", "Always") == "Always")
 

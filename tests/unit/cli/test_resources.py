@@ -8,7 +8,9 @@ def group(name: str, *versions: dict) -> dict:
     return {"metadata": {"name": name} if name else {}, "versions": list(versions)}
 
 
-def resource(plural: str, kind: str, group: str = "", *short: str, categories=(), scope="Namespaced"):
+def resource(
+    plural: str, kind: str, group: str = "", *short: str, categories=(), scope="Namespaced"
+):
     return {
         "resource": plural,
         "singularResource": kind.lower(),
@@ -59,7 +61,9 @@ def test_a_kind_is_found_by_each_of_its_names(types: Types, word: str) -> None:
     assert types.named(word).plural == "pods"
 
 
-@pytest.mark.parametrize("word", ["deploy", "deployments.apps", "deployments.v1.apps", "Deployment"])
+@pytest.mark.parametrize(
+    "word", ["deploy", "deployments.apps", "deployments.v1.apps", "Deployment"]
+)
 def test_a_kind_of_a_group_may_be_called_with_the_group(types: Types, word: str) -> None:
     assert types.named(word).path("n", "web", "scale") == (
         "/apis/apps/v1/namespaces/n/deployments/web/scale"
@@ -82,7 +86,9 @@ def test_the_preferred_version_is_meant_but_manifests_may_use_others(types: Type
 
 
 def test_an_unknown_kind_is_told_with_what_comes_close(types: Types) -> None:
-    with pytest.raises(Refused, match='the server doesn\'t have a resource type "deploymnt"') as told:
+    with pytest.raises(
+        Refused, match='the server doesn\'t have a resource type "deploymnt"'
+    ) as told:
         types.named("deploymnt")
     assert "deployment" in told.value.hint
     assert "api-resources" in told.value.hint

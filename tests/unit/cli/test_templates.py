@@ -37,7 +37,10 @@ PODS = {
         (r"{.items[0].metadata.labels.app\.kubernetes\.io/name}", "web"),
         ("{.items[0].metadata.labels['app.kubernetes.io/name']}", "web"),
         ("{.items[0].metadata.labels.x-y}", "z"),
-        ('{range .items[*]}{.metadata.name}{"\\t"}{.spec.nodeName}{"\\n"}{end}', "a\tnode-1\nb\tnode-2\n"),
+        (
+            '{range .items[*]}{.metadata.name}{"\\t"}{.spec.nodeName}{"\\n"}{end}',
+            "a\tnode-1\nb\tnode-2\n",
+        ),
         ('{.items[?(@.metadata.name=="b")].spec.nodeName}', "node-2"),
         ("{.items[0].spec}", '{"nodeName":"node-1"}'),
         ("{.nothing}", ""),
@@ -57,7 +60,11 @@ def test_a_template_that_is_none_is_told(template: str) -> None:
 
 
 def test_paths_may_be_written_without_braces_and_dots() -> None:
-    assert find("metadata.name", PODS["items"][0]) == find("{.metadata.name}", PODS["items"][0]) == ["a"]
+    assert (
+        find("metadata.name", PODS["items"][0])
+        == find("{.metadata.name}", PODS["items"][0])
+        == ["a"]
+    )
 
 
 def test_objects_are_named_with_their_kind_and_group() -> None:
