@@ -179,9 +179,7 @@ def test_a_pod_is_run_talked_to_and_removed(pods) -> None:
     assert ended.out == 'at-once\ntyped\npod "once" deleted\n'
     assert '"once" not found' in pods.fails("get", "pod", "once")
     assert pods("run", "bare", f"--image={pods.image}", "--", "true") == "pod/bare created\n"
-    assert (
-        pods("get", "pod", "bare", "-o", "jsonpath={.spec.containers[0].args}") == '["true"]'
-    )
+    assert pods("get", "pod", "bare", "-o", "jsonpath={.spec.containers[0].args}") == '["true"]'
     assert "--rm should only" in pods.fails("run", "x", "--image=y", "--rm")
 
 

@@ -4,24 +4,22 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.e2e.cli import chromium
+from tests.e2e.cli.conftest import Longshore
 from tests.e2e.kubectl.cluster import ENGINE, up
 from tests.e2e.waiting import eventually
 
 RUN = uuid.uuid4().hex[:6]
 IMAGE = f"longshore-test-views-{RUN}:1"
-LONGSHORE = str(Path(sys.executable).parent / "longshore")
 SERVE = ["sh", "-c", "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"]
 
 pytestmark = [
@@ -33,70 +31,26 @@ pytestmark = [
 ]
 
 
-class Answer(NamedTuple):
-    """What a command printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Longshore:
-    """The command line, for one cluster."""
-
-    def __init__(self, data: Path, folder: Path) -> None:
-        self.data = data
-        self.env = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(folder),
-            "KUBECONFIG": str(data / "kubeconfig"),
-        }
-
-    def run(self, *arguments: str, given: str = "") -> Answer:
-        """Run it, whatever comes of it."""
-        done = subprocess.run(
-            [LONGSHORE, *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            env=self.env,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
-
-    def __call__(self, *arguments: str, given: str = "") -> str:
-        """What a command prints that must succeed."""
-        answer = self.run(*arguments, given=given)
-        assert answer.code == 0, (arguments, answer)
-        return answer.out
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Run it beside the test."""
-        return subprocess.Popen(
-            [LONGSHORE, *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self.env,
-        )
-
-    def explained(self, *names: str) -> Any:
-        """As a program reads it."""
-        return json.loads(self("why", *names, "-o", "json"))
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Iterator[Path]:
+    """The folder of a cluster of three nodes that may be killed."""
+    with up(tmp_path_factory.mktemp("views"), IMAGE, 3, "--simulate-host-loss") as cluster:
+        yield cluster.data
 
 
 @pytest.fixture(scope="module")
-def longshore(tmp_path_factory) -> Iterator[Longshore]:
-    """The command line, for a cluster of three nodes: one cordoned, one tainted."""
-    folder = tmp_path_factory.mktemp("cluster")
-    with up(folder, IMAGE, 3, "--simulate-host-loss") as cluster:
-        run = Longshore(cluster.data, folder)
-        run("cordon", "node-2")
-        run("taint", "nodes", "node-3", "gpu=yes:NoSchedule")
-        run("apply", "-f", "-", given=yaml.safe_dump_all(troubles()))
-        yield run
+def longshore(data) -> Longshore:
+    """Its command line; one of its nodes is cordoned, one tainted, and there is all sorts of trouble."""
+    run = Longshore(data / "kubeconfig", data)
+    run("cordon", "node-2")
+    run("taint", "nodes", "node-3", "gpu=yes:NoSchedule")
+    run("apply", "-f", "-", given=yaml.safe_dump_all(troubles()))
+    return run
+
+
+def explained(longshore: Longshore, *names: str) -> Any:
+    """As a program reads it."""
+    return json.loads(longshore("why", *names, "-o", "json"))
 
 
 def pod(name: str, command: list[str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -148,7 +102,7 @@ def first(longshore) -> dict[str, Any]:
     """The first finding on each pod in trouble, once each shows the trouble it was made for."""
 
     def found() -> dict[str, Any]:
-        told = longshore.explained("pod", *REASONS)
+        told = explained(longshore, "pod", *REASONS)
         first = {one["name"]: one["findings"][0] for one in told}
         is_so = all(first[name]["reason"] == reason for name, reason in REASONS.items())
         waits = all("tried again" in first[name]["what"] for name in ("nocommand", "loop", "oom"))
@@ -248,7 +202,7 @@ def test_a_manifest_whose_pods_never_start_fails_at_its_deadline(longshore, tmp_
     assert "next: longshore why deploy/late" in answer.out
 
     def reasons() -> list[str]:
-        return [one["reason"] for one in longshore.explained("deploy/late")["findings"]]
+        return [one["reason"] for one in explained(longshore, "deploy/late")["findings"]]
 
     both = ["ProgressDeadlineExceeded", "CommandNotFound"]
     eventually(lambda: reasons() == both, within_s=30, what="its pods' reason is told, too")
@@ -256,13 +210,13 @@ def test_a_manifest_whose_pods_never_start_fails_at_its_deadline(longshore, tmp_
 
 
 def test_ctrl_c_stops_watching_and_not_the_rollout(longshore):
-    process = longshore.start("deploy", f"{IMAGE}-none", "--name=slow")
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    while "slow" in line and "updated" not in line:
-        line = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=20)
+    with longshore.beside("deploy", f"{IMAGE}-none", "--name=slow") as process:
+        assert process.stdout is not None
+        eventually(
+            lambda: "updated" in process.stdout.readline(), within_s=30, what="it is watched"
+        )
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "the rollout goes on: longshore rollout status deploy/slow" in told
     assert "slow" in longshore("get", "deploy")
@@ -272,11 +226,9 @@ def test_ctrl_c_stops_watching_and_not_the_rollout(longshore):
 @pytest.fixture
 def page(longshore) -> Iterator[str]:
     """The address of `longshore ui`."""
-    process = longshore.start("ui", "--port=0", "--no-open")
-    assert process.stdout is not None
-    try:
+    with longshore.beside("ui", "--port=0", "--no-open") as process:
+        assert process.stdout is not None
         yield process.stdout.readline().split()[-1]
-    finally:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=20)
         assert process.returncode == 130, told
@@ -316,8 +268,8 @@ async def test_the_page_shows_the_cluster_as_it_changes(longshore, page, tmp_pat
         assert tab.complaints == []
 
 
-def test_a_lost_node_is_told_by_all_of_them(longshore):
-    longshore("node", "kill", "node-1", "--data", str(longshore.data))
+def test_a_lost_node_is_told_by_all_of_them(longshore, data):
+    longshore("node", "kill", "node-1", "--data", str(data))
     try:
         eventually(
             lambda: "2 of 3 ready" in longshore.run("status").out, within_s=30, what="it is lost"
@@ -328,4 +280,4 @@ def test_a_lost_node_is_told_by_all_of_them(longshore):
         assert "HostUnreachable" in told
         assert "longshore why node/node-1" in longshore("why", "well")
     finally:
-        longshore("node", "start", "node-1", "--data", str(longshore.data))
+        longshore("node", "start", "node-1", "--data", str(data))
