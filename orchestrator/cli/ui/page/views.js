@@ -123,12 +123,17 @@ function warningList(warnings, now) {
       h("p", { class: "message" }, one.message))));
 }
 
+const heading = (text) => h("h1", { class: "unseen" }, text);
+
 export function warnings({ overview: all, now }) {
-  return [section("Warnings", "of the last ten minutes", warningList(all.warnings, now))];
+  return [heading("Warnings"), section("Warnings", "of the last ten minutes", warningList(all.warnings, now))];
 }
 
 export function workloads({ overview: all, pods }) {
-  return [section("Workloads", count(all.workloads.length, "workload"), workloadTable(all.workloads, pods))];
+  return [
+    heading("Workloads"),
+    section("Workloads", count(all.workloads.length, "workload"), workloadTable(all.workloads, pods)),
+  ];
 }
 
 function workloadTable(all, pods) {
@@ -171,6 +176,7 @@ export function pods({ pods: all, now }, { text = "", tone = "" }) {
     h("button", { type: "button", class: `chip ${value}`, "data-tone": value, "aria-pressed": String(tone === value) },
       name, h("span", {}, number));
   return [
+    heading("Pods"),
     h("div", { class: "chips", role: "group", "aria-label": "Which pods" },
       chip("", "all", found.length),
       Object.entries(TONES).map(([value, name]) =>
