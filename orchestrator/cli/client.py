@@ -7,7 +7,7 @@ included, and new fields of a newer server are not lost on it.
 import contextlib
 import re
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,8 +18,9 @@ from proto import codec
 from proto.errors import BadRequest
 
 if TYPE_CHECKING:
-    import httpx_ws
     import kr8s.asyncio
+
+    from orchestrator.cli.websocket import Socket
 
 Json = dict[str, Any]
 Params = Mapping[str, str | int | Sequence[str]]
@@ -36,32 +37,6 @@ REQUEST_S_MAX = 30.0
 
 WATCH_S = 300
 """How long the server is asked to keep a watch. Source: client-go, 300 to 600."""
-
-
-class Socket:
-    """A WebSocket of channels: each message begins with the number of its channel."""
-
-    def __init__(self, socket: "httpx_ws.AsyncWebSocketSession") -> None:
-        self._socket = socket
-
-    async def send(self, channel: int, content: bytes) -> None:
-        """One message.
-
-        Raises:
-            ConnectionError: The other side has gone.
-        """
-        with _hung_up():
-            await self._socket.send_bytes(bytes((channel,)) + content)
-
-    async def receive(self) -> tuple[int, bytes]:
-        """The next message's channel and content.
-
-        Raises:
-            ConnectionError: There will be none.
-        """
-        with _hung_up():
-            message = await self._socket.receive_bytes()
-        return message[0], bytes(message[1:])
 
 
 class Gone(ServerRefused):
@@ -210,7 +185,7 @@ class Client:
                         yield event["type"], event["object"]
 
     @contextlib.asynccontextmanager
-    async def websocket(self, path: str, params: Params, protocol: str) -> AsyncIterator[Socket]:
+    async def websocket(self, path: str, params: Params, protocol: str) -> AsyncIterator["Socket"]:
         """A WebSocket of that subprotocol.
 
         No pings of ours: to a reader that pauses they would look like a dead server.
@@ -218,7 +193,7 @@ class Client:
         Raises:
             ServerRefused: The server does not open one.
         """
-        import httpx_ws  # noqa: PLC0415 -- few commands need it
+        from orchestrator.cli import websocket  # noqa: PLC0415 -- few commands need it
 
         base, url = _split(path)
         opening = self._api.open_websocket(
@@ -228,12 +203,13 @@ class Client:
             params=_given(params),
             subprotocols=[protocol],
             keepalive_ping_interval_seconds=None,
+            session_class=websocket.Session,
             timeout=httpx.Timeout(REQUEST_S_MAX, read=None),
         )
         try:
             async with opening as socket:
-                yield Socket(socket)
-        except httpx_ws.WebSocketUpgradeError as error:
+                yield websocket.Socket(socket)
+        except websocket.Refusal as error:
             response = error.response
             raise refusal(response.status_code, decoded(await response.aread())) from error
 
@@ -251,16 +227,6 @@ class Client:
             verb, version="", base=base, url=url, raise_for_status=False, stream=stream, **options
         )
         return call
-
-
-@contextlib.contextmanager
-def _hung_up() -> Iterator[None]:
-    import httpx_ws  # noqa: PLC0415 -- few commands need it
-
-    try:
-        yield
-    except (httpx_ws.HTTPXWSException, httpx.TransportError) as error:
-        raise ConnectionError(str(error) or "the server hung up") from error
 
 
 def refusal(code: int, answer: Any) -> ServerRefused:

@@ -108,6 +108,24 @@ def command(
     return declare
 
 
+def group(help: str, *, examples: str, is_command: bool = False) -> typer.Typer:
+    """Declare a group of commands.
+
+    Args:
+        help: What they are about.
+        examples: One to a line.
+        is_command: It does something by itself, too: its callback.
+    """
+    return typer.Typer(
+        cls=Group,
+        help=help,
+        epilog=epilog(examples),
+        no_args_is_help=not is_command,
+        invoke_without_command=is_command,
+        rich_markup_mode=None,
+    )
+
+
 def epilog(examples: str) -> str:
     """Examples for the end of a help text, each on a line of its own."""
     lines = [line.strip() for line in examples.strip().splitlines()]

@@ -110,6 +110,7 @@ class Columns:
 
     def print(self, row: Sequence[str]) -> None:
         """One more row."""
+        row = [printable(cell) for cell in row]
         self._widths = [
             max(width, len(cell)) for width, cell in zip(self._widths, row, strict=True)
         ]
@@ -132,6 +133,17 @@ class Columns:
             self._screen.out.print(line)
         else:
             print(line.plain)
+
+
+def printable(text: str) -> str:
+    """One line without what would move a terminal's cursor: objects may hold anything.
+
+    >>> printable("a" + chr(27) + "[2Jb")
+    'a?[2Jb'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)
 
 
 def style_of(column: str, cell: str) -> str:

@@ -63,21 +63,6 @@ async def followed(
             await asyncio.sleep(BREAK_S)
 
 
-async def listed_and_followed(
-    client: Client, path: str, params: Params
-) -> AsyncGenerator[tuple[str, Json], None]:
-    """All there are as ADDED, then every change; ADDED again where history was lost."""
-    while True:
-        found = await client.get(path, params)
-        for item in found["items"]:
-            yield "ADDED", item
-        version = found["metadata"]["resourceVersion"]
-        with contextlib.suppress(Gone):
-            async with contextlib.aclosing(followed(client, path, params, version)) as changes:
-                async for change in changes:
-                    yield change
-
-
 async def states(
     client: Client, type: ResourceType, namespace: str, name: str
 ) -> AsyncGenerator[Json | None, None]:

@@ -1,12 +1,13 @@
 """Commands that change what is there: scale, set, label, annotate, patch; and rollout."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.cli import options as shared
-from orchestrator.cli.declare import Group, command
+from orchestrator.cli.declare import command, group
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import refused, run
 from orchestrator.cli.where import Where
@@ -31,27 +32,27 @@ def declare(app: typer.Typer) -> None:
     )(scale)
     command(
         app,
+        "label",
         examples="""
         longshore label pod web tier=front
         longshore label pods --all tier-
         longshore label deploy/web tier=back --overwrite""",
-    )(label)
+    )(_marking("labels"))
     command(
         app,
+        "annotate",
         examples="""
         longshore annotate deploy/web kubernetes.io/change-cause='version 2'""",
-    )(annotate)
+    )(_marking("annotations"))
     command(
         app,
         examples="""
         longshore patch deploy web -p '{"spec": {"replicas": 2}}'
         longshore patch deploy web --type=json -p '[{"op": "remove", "path": "/spec/paused"}]'""",
     )(patch)
-    set_app = typer.Typer(
-        cls=Group,
-        help="Set images and environment of what makes pods.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
+    set_app = group(
+        "Set images and environment of what makes pods.",
+        examples="longshore set image deploy/web web=nginx:1.27",
     )
     command(
         set_app,
@@ -104,65 +105,37 @@ def scale(
     )
 
 
-def label(
-    at: Where,
-    words: Changes,
-    *,
-    overwrite: shared.Overwrite = False,
-    files: shared.Filenames = None,
-    selector: shared.Selector = "",
-    all: shared.All = False,
-    all_namespaces: shared.AllNamespaces = False,
-    dry_run: shared.DryRun = "none",
-    output: shared.Output = "",
-) -> None:
-    """Set labels, and remove them."""
-    _mark(at, "labels", words, overwrite, files, selector, all, all_namespaces, dry_run, output)
+def _marking(field: str) -> Callable[..., None]:
+    """`label` or `annotate`: `field` is ``labels`` or ``annotations``."""
 
+    def mark(
+        at: Where,
+        words: Changes,
+        *,
+        overwrite: shared.Overwrite = False,
+        files: shared.Filenames = None,
+        selector: shared.Selector = "",
+        all: shared.All = False,
+        all_namespaces: shared.AllNamespaces = False,
+        dry_run: shared.DryRun = "none",
+        output: shared.Output = "",
+    ) -> None:
+        from orchestrator.cli.verbs import change as verb
+        from orchestrator.cli.verbs.results import Outcome
 
-def annotate(
-    at: Where,
-    words: Changes,
-    *,
-    overwrite: shared.Overwrite = False,
-    files: shared.Filenames = None,
-    selector: shared.Selector = "",
-    all: shared.All = False,
-    all_namespaces: shared.AllNamespaces = False,
-    dry_run: shared.DryRun = "none",
-    output: shared.Output = "",
-) -> None:
-    """Set annotations, and remove them."""
-    _mark(
-        at, "annotations", words, overwrite, files, selector, all, all_namespaces, dry_run, output
-    )
+        which = verb.Which(
+            files=tuple(files or ()), labels=selector, is_all=all, is_everywhere=all_namespaces
+        )
+        outcome = Outcome(output=output, dry_run=dry_run)
+        run(
+            at,
+            lambda session: verb.mark(
+                session, words, which, field=field, is_overwriting=overwrite, outcome=outcome
+            ),
+        )
 
-
-def _mark(
-    at: Where,
-    field: str,
-    words: list[str],
-    overwrite: bool,
-    files: list[str] | None,
-    selector: str,
-    all: bool,
-    all_namespaces: bool,
-    dry_run: str,
-    output: str,
-) -> None:
-    from orchestrator.cli.verbs import change as verb
-    from orchestrator.cli.verbs.results import Outcome
-
-    which = verb.Which(
-        files=tuple(files or ()), labels=selector, is_all=all, is_everywhere=all_namespaces
-    )
-    outcome = Outcome(output=output, dry_run=dry_run)
-    run(
-        at,
-        lambda session: verb.mark(
-            session, words, which, field=field, is_overwriting=overwrite, outcome=outcome
-        ),
-    )
+    mark.__doc__ = f"Set {field}, and remove them."
+    return mark
 
 
 def patch(

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli import options as shared
-from orchestrator.cli.declare import Group, command, epilog
+from orchestrator.cli.declare import command, group
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import refused, run as work
 from orchestrator.cli.where import Where
@@ -50,12 +50,10 @@ PullPolicy = Annotated[str, typer.Option(metavar="POLICY", help="Always, IfNotPr
 
 def declare(app: typer.Typer) -> None:
     """Add them."""
-    create_app = typer.Typer(
-        cls=Group,
-        help="Create objects: from manifests with -f, or one of the kinds below.",
-        epilog=epilog("longshore create -f web.yaml\nlongshore create namespace team-a"),
-        invoke_without_command=True,
-        rich_markup_mode=None,
+    create_app = group(
+        "Create objects: from manifests with -f, or one of the kinds below.",
+        examples="longshore create -f web.yaml\nlongshore create namespace team-a",
+        is_command=True,
     )
     create_app.callback()(create)
     for function, name, examples in (
@@ -78,8 +76,8 @@ def declare(app: typer.Typer) -> None:
         command(create_app, name, examples=examples)(function)
         if short := SHORT.get(name):
             command(create_app, short, examples=examples, hidden=True)(function)
-    secret_app = typer.Typer(
-        cls=Group, help="Create a secret.", no_args_is_help=True, rich_markup_mode=None
+    secret_app = group(
+        "Create a secret.", examples="longshore create secret generic login --from-file=password"
     )
     command(
         secret_app,

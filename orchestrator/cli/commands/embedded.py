@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.declare import Command, Group, epilog
+from orchestrator.cli.declare import Command, epilog, group
 from orchestrator.cli.session import finish, quiet_pipe
 
 DATA = Path("~/.longshore")
@@ -26,11 +26,9 @@ def declare(app: typer.Typer) -> None:
         longshore up --etcd http://10.0.0.5:2379 --nats nats://10.0.0.5:4222"""
     app.command(cls=Command, epilog=epilog(examples))(up)
     app.command(cls=Command, epilog=epilog("longshore demo"))(demo)
-    node = typer.Typer(
-        cls=Group,
-        help="Kill and start the nodes of a cluster that `longshore up` runs.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
+    node = group(
+        "Kill and start the nodes of a cluster that `longshore up` runs.",
+        examples="longshore node kill node-2\nlongshore node start node-2",
     )
     node.command(cls=Command, epilog=epilog("longshore node kill node-2"))(kill)
     node.command(cls=Command, epilog=epilog("longshore node start node-2"))(start)

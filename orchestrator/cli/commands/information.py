@@ -5,18 +5,15 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options as shared
-from orchestrator.cli.declare import Group, command
+from orchestrator.cli.declare import command, group
 from orchestrator.cli.session import run
 from orchestrator.cli.where import Where
 
 
 def declare(app: typer.Typer) -> None:
     """Add them."""
-    top = typer.Typer(
-        cls=Group,
-        help="What nodes and pods use now.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
+    top = group(
+        "What nodes and pods use now.", examples="longshore top nodes\nlongshore top pods -A"
     )
     for name in ("nodes", "node", "no"):
         command(top, name, hidden=name != "nodes", examples="longshore top nodes")(top_nodes)

@@ -1,5 +1,6 @@
 """Commands for nodes: cordon, uncordon, drain, taint."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -13,8 +14,10 @@ from orchestrator.cli.where import Where
 
 def declare(app: typer.Typer) -> None:
     """Add them."""
-    command(app, examples="longshore cordon node-2")(cordon)
-    command(app, examples="longshore uncordon node-2")(uncordon)
+    cordon = _cordoning("Let no further pods come to a node.", is_on=True)
+    uncordon = _cordoning("Let pods come to a node again.", is_on=False)
+    command(app, "cordon", examples="longshore cordon node-2")(cordon)
+    command(app, "uncordon", examples="longshore uncordon node-2")(uncordon)
     command(
         app,
         examples="""
@@ -29,35 +32,27 @@ def declare(app: typer.Typer) -> None:
     )(taint)
 
 
-def cordon(
-    at: Where,
-    nodes: shared.Nodes = None,
-    *,
-    selector: shared.Selector = "",
-    dry_run: shared.DryRun = "none",
-) -> None:
-    """Let no further pods come to a node."""
-    from orchestrator.cli.verbs import nodes as verb
+def _cordoning(doc: str, *, is_on: bool) -> Callable[..., None]:
+    """`cordon` or `uncordon`."""
 
-    run(
-        at, lambda session: verb.cordon(session, nodes or [], selector, is_on=True, dry_run=dry_run)
-    )
+    def cordon(
+        at: Where,
+        nodes: shared.Nodes = None,
+        *,
+        selector: shared.Selector = "",
+        dry_run: shared.DryRun = "none",
+    ) -> None:
+        from orchestrator.cli.verbs import nodes as verb
 
+        run(
+            at,
+            lambda session: verb.cordon(
+                session, nodes or [], selector, is_on=is_on, dry_run=dry_run
+            ),
+        )
 
-def uncordon(
-    at: Where,
-    nodes: shared.Nodes = None,
-    *,
-    selector: shared.Selector = "",
-    dry_run: shared.DryRun = "none",
-) -> None:
-    """Let pods come to a node again."""
-    from orchestrator.cli.verbs import nodes as verb
-
-    run(
-        at,
-        lambda session: verb.cordon(session, nodes or [], selector, is_on=False, dry_run=dry_run),
-    )
+    cordon.__doc__ = doc
+    return cordon
 
 
 def drain(

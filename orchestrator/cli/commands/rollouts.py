@@ -5,18 +5,16 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import options as shared
-from orchestrator.cli.declare import Group, command
+from orchestrator.cli.declare import command, group
 from orchestrator.cli.session import run
 from orchestrator.cli.where import Where
 
 
 def declare(app: typer.Typer) -> None:
     """Add them."""
-    rollout = typer.Typer(
-        cls=Group,
-        help="See, undo, repeat and hold rollouts.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
+    rollout = group(
+        "See, undo, repeat and hold rollouts.",
+        examples="longshore rollout status deploy/web\nlongshore rollout undo deploy/web",
     )
     for function, examples in (
         (status, "longshore rollout status deployment/web --timeout=2m"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from orchestrator.cli import formats
-from orchestrator.cli.client import Json
+from orchestrator.cli.client import Gone, Json
 from orchestrator.cli.durations import age
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.resources import Selection, select
@@ -59,11 +59,15 @@ async def events(session: Session, options: EventOptions) -> None:
     if not options.is_watching:
         return
     path, version = type.path(namespace), now["metadata"]["resourceVersion"]
-    changes = followed(session.client, path, {"fieldSelector": fields}, version)
-    async with contextlib.aclosing(changes):
-        async for kind, event in changes:
-            if kind != "DELETED" and _is_wanted(event, options):
-                columns.print(_row(event, options))
+    while True:
+        with contextlib.suppress(Gone):
+            changes = followed(session.client, path, {"fieldSelector": fields}, version)
+            async with contextlib.aclosing(changes):
+                async for kind, event in changes:
+                    if kind != "DELETED" and _is_wanted(event, options):
+                        columns.print(_row(event, options))
+        now = await session.client.get(path, {"limit": 1})  # go on with what happens from now on
+        version = now["metadata"]["resourceVersion"]
 
 
 async def _fields(session: Session, options: EventOptions) -> str:

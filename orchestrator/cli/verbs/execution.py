@@ -13,10 +13,11 @@ from typing import Any
 from msgspec import Struct
 
 from orchestrator.cli import terminal
-from orchestrator.cli.client import Client, Json, Socket
+from orchestrator.cli.client import Client, Json
 from orchestrator.cli.refused import Refused
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.pods import container_of, phase, pod_of
+from orchestrator.cli.websocket import Socket
 from proto import codec
 
 PROTOCOL = "v5.channel.k8s.io"

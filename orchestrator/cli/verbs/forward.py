@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
-from orchestrator.cli.client import Json, Socket
+from orchestrator.cli.client import Json
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import select
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.execution import interruptible
 from orchestrator.cli.verbs.pods import phase, pod_of
+from orchestrator.cli.websocket import Socket
 from proto.errors import LongshoreError
 
 PROTOCOL = "v4.channel.k8s.io"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from msgspec import Struct
 
 from orchestrator.cli import formats
-from orchestrator.cli.client import JSON, TABLE, Json
+from orchestrator.cli.client import JSON, TABLE, Gone, Json
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import ResourceType, Selection, select
 from orchestrator.cli.screen import Columns
@@ -217,10 +217,15 @@ async def _watch(session: Session, selections: Sequence[Selection], options: Get
         show.list(now)
     version = now["metadata"]["resourceVersion"]
     path = type.path(namespace)
-    changes = followed(session.client, path, params, version, accept=accept)
-    async with contextlib.aclosing(changes):
-        async for _, object in changes:
-            show.change(object)
+    while True:
+        with contextlib.suppress(Gone):
+            changes = followed(session.client, path, params, version, accept=accept)
+            async with contextlib.aclosing(changes):
+                async for _, object in changes:
+                    show.change(object)
+        now = await session.client.get(path, params, accept=accept)
+        show.list(now)  # what changed meanwhile is not known
+        version = now["metadata"]["resourceVersion"]
 
 
 class _Shown:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 
 from orchestrator.cli.formats import aligned
-from orchestrator.cli.screen import Screen, style_of
+from orchestrator.cli.screen import Screen, printable, style_of
 
 NONE = "<none>"
 
@@ -75,7 +75,7 @@ class Outline:
             is_nested = not lines[0]
             rest = [line if is_nested else " " * width + line for line in lines[1:]]
             for line in (first, *rest):
-                _put(screen, line)
+                _put(screen, printable(line))
 
 
 def words_of(field: str) -> str:

@@ -117,6 +117,11 @@ def test_the_exit_code_and_both_outputs_are_the_programs_own(pods) -> None:
     assert '"x" not found' in pods.fails("exec", "x", "--", "true")
 
 
+def test_a_program_that_takes_its_time_is_not_given_up(pods) -> None:
+    """The server sends a sign of life every five seconds."""
+    assert pods("exec", "web", "-c", "c", "--", "sh", "-c", "sleep 6; echo done") == "done\n"
+
+
 def test_input_and_output_pass_whole(pods) -> None:
     text = "".join(f"{number}\n" for number in range(300_000))
     summed = pods("exec", "-i", "web", "-c", "c", "--", "sha256sum", given=text)

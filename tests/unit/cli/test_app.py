@@ -1,21 +1,8 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-LONGSHORE = str(Path(sys.executable).parent / "longshore")
-
-
-def longshore(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LONGSHORE, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "100", **env},
-    )
+from tests.unit.cli.program import longshore
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "version", "node"])

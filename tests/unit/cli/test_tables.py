@@ -47,6 +47,14 @@ def test_a_table_is_plain_text_where_nobody_looks(capsys) -> None:
     ]
 
 
+def test_what_objects_hold_moves_no_cursor(capsys) -> None:
+    Screen().table(["NAME", "MESSAGE"], [["web", "a\x1b[2Jb\nc"]])
+    assert capsys.readouterr().out == "NAME   MESSAGE\nweb    a?[2Jb c\n"
+    outline = Outline()
+    outline.add("Message", "a\x1b]0;evil\x07")
+    assert described(outline, capsys) == "Message:  a?]0;evil?\n"
+
+
 @pytest.mark.parametrize(
     ("column", "cell", "style"),
     [
