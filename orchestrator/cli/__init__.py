@@ -1,8 +1,16 @@
-"""`longshore`: the embedded cluster and the demo. A client: of ours it imports `proto` only."""
+"""`longshore`: kubectl's verbs, and the embedded cluster. A client: it knows `proto` only."""
 
-from orchestrator.cli.app import app
+import sys
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C. Source: shells, 128 + SIGINT."""
 
 
 def main() -> None:
     """Console script ``longshore``."""
-    app(prog_name="longshore")
+    try:
+        from orchestrator.cli.app import app  # noqa: PLC0415 -- Ctrl-C may come this early, too
+
+        app(prog_name="longshore")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)

@@ -151,18 +151,6 @@ class DataDir:
         self.kubeconfig.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         self.kubeconfig.chmod(0o600)
 
-    def server(self) -> str:
-        """The API's address, as the kubeconfig tells it.
-
-        Raises:
-            Refused: There is no cluster in this folder.
-        """
-        try:
-            config = yaml.safe_load(self.kubeconfig.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise Refused(f"no cluster runs in {self.path}: start it with longshore up") from None
-        return str(config["clusters"][0]["cluster"]["server"])
-
 
 def _first_free(wanted: tuple[int, ...], chosen: set[int]) -> int:
     """The first wanted port that is free and not yet chosen, else any; it counts as chosen."""

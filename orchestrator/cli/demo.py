@@ -19,11 +19,15 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from orchestrator.cli import api, control, web_image
+from orchestrator.cli import control, web_image
+from orchestrator.cli.client import Client
+from orchestrator.cli.connection import connected
 from orchestrator.cli.data_dir import DataDir
 from orchestrator.cli.engine import Engine, connected_engine
 from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, running, script
+from orchestrator.cli.typed import listed, path_of, until
+from orchestrator.cli.where import Where
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
 from proto.errors import LongshoreError
@@ -38,11 +42,11 @@ STEP_S_MAX = 60.0
 class Demo:
     """The steps, on a cluster that runs."""
 
-    def __init__(self, console: Console, data: DataDir, engine: Engine, client: api.Api) -> None:
+    def __init__(self, console: Console, data: DataDir, engine: Engine, client: Client) -> None:
         self._console = console
         self._data = data
         self._engine = engine
-        self._api = client
+        self._client = client
 
     async def run(self) -> None:
         """All of them, in order."""
@@ -71,7 +75,8 @@ class Demo:
         file = self._write_manifest(1)
         self._command(f"kubectl apply -f {file}")
         began_s = time.monotonic()
-        await self._api.create(DEPLOYMENTS, NAMESPACE, web_image.manifest(1))
+        path = path_of(DEPLOYMENTS, NAMESPACE)
+        await self._client.ask("POST", path, body=web_image.manifest(1))
         pods = await self._until_pods(1, within_s=STEP_S_MAX)
         self._say(f"3 of 3 Ready after {time.monotonic() - began_s:.1f} s")
         self._show(pods)
@@ -124,12 +129,12 @@ class Demo:
         """The Deployment goes, and its pods with it."""
         self._title("Clean up")
         self._command("kubectl delete deployment web")
-        await self._api.delete(DEPLOYMENTS, NAMESPACE, "web")
+        await self._client.ask("DELETE", f"{path_of(DEPLOYMENTS, NAMESPACE)}/web")
 
         async def look() -> bool:
-            return not await self._api.list(PODS, NAMESPACE)
+            return not await listed(self._client, PODS, NAMESPACE)
 
-        await api.until(look, within_s=STEP_S_MAX, what="no pods are left")
+        await until(look, within_s=STEP_S_MAX, what="no pods are left")
         self._say("no pods are left")
 
     async def _until_pods(self, version: int, *, within_s: float, without: str = "") -> list[Pod]:
@@ -147,11 +152,11 @@ class Demo:
 
         what = f"three pods of version {version} are Ready"
         with self._console.status(f"waiting until {what}"):
-            return await api.until(look, within_s=within_s, what=what)
+            return await until(look, within_s=within_s, what=what)
 
     async def _pods(self) -> list[Pod]:
         """The pods that are not being deleted, by name."""
-        pods = await self._api.list(PODS, NAMESPACE, labels="app=web")
+        pods = await listed(self._client, PODS, NAMESPACE, labels="app=web")
         return sorted(
             (pod for pod in pods if not pod.metadata.deletion_timestamp),
             key=lambda pod: pod.metadata.name,
@@ -223,7 +228,7 @@ async def run() -> None:
 
 
 @contextlib.asynccontextmanager
-async def _cluster(console: Console, data: DataDir) -> AsyncIterator[api.Api]:
+async def _cluster(console: Console, data: DataDir) -> AsyncIterator[Client]:
     """`longshore up` in a process of its own, Ready, with a client of its API."""
     title(console, "Start a cluster: etcd, nats-server, an orchestrator, three node agents")
     argv = [script("longshore"), "up", "--simulate-host-loss"]
@@ -240,9 +245,9 @@ async def _cluster(console: Console, data: DataDir) -> AsyncIterator[api.Api]:
     async with running(cluster):
         with console.status("waiting until every node is Ready"):
             began_s = time.monotonic()
-            await api.until(look, within_s=STEP_S_MAX, what="the cluster is ready")
+            await until(look, within_s=STEP_S_MAX, what="the cluster is ready")
         console.print(f"  ready after {time.monotonic() - began_s:.1f} s", highlight=False)
-        async with api.connected_api(data.server()) as client:
+        async with connected(Where(kubeconfig=str(data.kubeconfig))) as client:
             yield client
 
 
@@ -268,4 +273,4 @@ async def _page(pod: Pod) -> str:
             return ""  # Running says that the process has started, not that it listens yet
 
     async with aiohttp.ClientSession() as session:
-        return await api.until(look, within_s=10, what=f"{pod.metadata.name} serves its page")
+        return await until(look, within_s=10, what=f"{pod.metadata.name} serves its page")

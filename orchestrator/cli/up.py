@@ -16,11 +16,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from orchestrator.cli import api, control, servers
+from orchestrator.cli import control, servers
 from orchestrator.cli.data_dir import DataDir, Ports
 from orchestrator.cli.engine import connected_engine, engine_address
 from orchestrator.cli.refused import Refused, first_of
 from orchestrator.cli.supervise import Daemon, Say, running, script
+from orchestrator.cli.typed import is_ready, listed, until
+from orchestrator.cli.where import Where
 from proto.errors import LongshoreError
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
@@ -145,7 +147,7 @@ class Cluster:
         for daemon, port in ((self._etcd, self._ports.etcd), (self._nats, self._ports.nats)):
             if daemon is not None:
                 look, what = partial(_is_open, port), f"{daemon.name} answers"
-                await api.until(look, within_s=SERVER_START_S_MAX, what=what)
+                await until(look, within_s=SERVER_START_S_MAX, what=what)
                 daemon.is_proven = True
 
     async def until_ready(self) -> None:
@@ -154,22 +156,28 @@ class Cluster:
         Raises:
             Refused: Not in time; the text ends with what the culprit wrote last.
         """
+        from orchestrator.cli.connection import connected  # noqa: PLC0415 -- while daemons start
+
         culprit = self.orchestrator
 
         async def look() -> bool:
             nonlocal culprit
-            ready = {node.metadata.name for node in await client.list(NODES) if api.is_ready(node)}
+            nodes = await listed(client, NODES)
+            ready = {node.metadata.name for node in nodes if is_ready(node)}
             missing = [agent for name, agent in self.agents.items() if name not in ready]
             culprit = missing[0] if missing else self.orchestrator
-            namespaces = {found.metadata.name for found in await client.list(NAMESPACES)}
+            namespaces = {found.metadata.name for found in await listed(client, NAMESPACES)}
             return not missing and "default" in namespaces
 
-        async with api.connected_api(self.server) as client:
-            try:
-                await api.until(look, within_s=READY_S_MAX, what="every node is Ready")
-            except Refused as error:
-                said = f"{culprit.name} wrote last:\n{culprit.log_tail()}"
-                raise Refused(f"{error}; {said}") from None
+        try:
+            port = partial(_is_open, self._ports.api)
+            await until(port, within_s=READY_S_MAX, what="the API answers")
+            where = Where(kubeconfig=str(self._data.kubeconfig))
+            async with connected(where) as client:
+                await until(look, within_s=READY_S_MAX, what="every node is Ready")
+        except Refused as error:
+            said = f"{culprit.name} wrote last:\n{culprit.log_tail()}"
+            raise Refused(f"{error}; {said}") from None
         for daemon in (self.orchestrator, *self.agents.values()):
             daemon.is_proven = True
 

@@ -291,7 +291,7 @@ def test_a_taken_port_is_refused_in_one_sentence(up: Up) -> None:
         process = up.start(f"--port={port}")
         eventually(lambda: not process.is_running, within_s=20, what="it ends")
         assert process.tail() == (
-            f"longshore: port {port} is taken: choose another with --port, or leave --port out"
+            f"error: port {port} is taken: choose another with --port, or leave --port out"
         )
 
 

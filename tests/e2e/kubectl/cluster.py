@@ -1,7 +1,7 @@
 """`longshore up` on this machine, for kubectl to talk to."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -30,13 +30,16 @@ class Up(NamedTuple):
 
 
 @contextmanager
-def up(folder: Path, image: str, nodes: int, *settings: str) -> Iterator[Up]:
+def up(
+    folder: Path, image: str, nodes: int, *options: str, settings: Sequence[str] = ()
+) -> Iterator[Up]:
     """A cluster that leaves nothing behind, and BusyBox under that name for its pods.
 
     Args:
         folder: Where to keep it.
         image: The name.
         nodes: How many.
+        options: Of ``longshore up``.
         settings: Of its daemons, as environment variables: ``NAME=value``.
     """
     data = folder / "data"
@@ -44,7 +47,7 @@ def up(folder: Path, image: str, nodes: int, *settings: str) -> Iterator[Up]:
     longshore = str(Path(sys.executable).parent / "longshore")
     argv = ["env", *settings, longshore, "up", f"--data={data}"]
     process = Process(
-        "longshore up", [*argv, f"--nodes={nodes}"], folder / "up.log", is_inner=False
+        "longshore up", [*argv, f"--nodes={nodes}", *options], folder / "up.log", is_inner=False
     )
     try:
         eventually(

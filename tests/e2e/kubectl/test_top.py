@@ -55,7 +55,7 @@ def manifest(name: str, scripts: dict[str, str]) -> dict[str, object]:
 def cluster(tmp_path_factory) -> Iterator[Up]:
     """Two nodes, which look at their containers every two seconds."""
     folder = tmp_path_factory.mktemp("top")
-    with up(folder, IMAGE, 2, "LONGSHORE_AGENT_USAGE_PERIOD_S=2") as found:
+    with up(folder, IMAGE, 2, settings=["LONGSHORE_AGENT_USAGE_PERIOD_S=2"]) as found:
         yield found
 
 

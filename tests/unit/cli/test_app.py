@@ -1,21 +1,8 @@
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-LONGSHORE = str(Path(sys.executable).parent / "longshore")
-
-
-def longshore(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [LONGSHORE, *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "COLUMNS": "100", **env},
-    )
+from tests.unit.cli.program import longshore
 
 
 @pytest.mark.parametrize("command", ["up", "demo", "version", "node"])
@@ -35,13 +22,13 @@ def test_the_help_of_up_explains_every_option_and_has_examples(option: str) -> N
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
-    assert longshore("version").stdout == "0.1.0\n"
+    assert longshore("version", "--client").stdout == "Client Version: 0.1.0\n"
 
 
 def test_without_docker_up_says_what_to_install(tmp_path: Path) -> None:
     done = longshore("up", "--data", str(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/none.sock")
     assert done.returncode == 1
-    assert done.stderr.startswith(f"longshore: no Docker engine at {tmp_path}/none.sock: install")
+    assert done.stderr.startswith(f"error: no Docker engine at {tmp_path}/none.sock: install")
     assert "Traceback" not in done.stderr
 
 

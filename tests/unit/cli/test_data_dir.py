@@ -74,12 +74,6 @@ def test_the_kubeconfig_has_one_current_context_and_is_private(tmp_path: Path) -
     assert config["current-context"] == "longshore"
     assert config["clusters"][0]["cluster"] == {"server": "http://127.0.0.1:7000"}
     assert data.kubeconfig.stat().st_mode & 0o777 == 0o600
-    assert data.server() == "http://127.0.0.1:7000"
-
-
-def test_without_a_kubeconfig_there_is_no_cluster(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="start it with longshore up"):
-        DataDir(tmp_path).server()
 
 
 def test_a_long_log_is_set_aside(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What can be typed: each module declares a group of commands; `verbs` does the work."""
