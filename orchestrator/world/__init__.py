@@ -50,9 +50,9 @@ class World:
     def __init__(self, history_limit: int = HISTORY_LIMIT) -> None:
         self.revision = 0
         self.kinds = Registry()
+        # A view's objects follow from those that it shows.
         self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {
-            kind: {}
-            for kind in self.kinds.all  # a view's follow from those it shows
+            kind: {} for kind in self.kinds.all
         }
         self._declared: dict[str, object] = {}  # what kinds follow from, by definition
         self._history: deque[Change] = deque(maxlen=history_limit)
@@ -227,17 +227,21 @@ class World:
             if not self._is_known(change):
                 continue
             self._place(change)
-            seen += [change, *self._views(change)]
-        if keep_history:
-            for change in seen:
-                if len(self._history) == self._history.maxlen:
-                    self._forgotten = self._history[0].version
-                self._history.append(change)
+            shown = (change, *self._views(change))
+            if keep_history:
+                self._remember(shown)
+            seen += shown
         self.revision = max(self.revision, revision)
         for feed in tuple(self._feeds):
             feed.push(seen)
         for bell in self._bells:
             bell(changes)
+
+    def _remember(self, changes: Iterable[Change]) -> None:
+        for change in changes:
+            if len(self._history) == self._history.maxlen:
+                self._forgotten = self._history[0].version
+            self._history.append(change)
 
     def _is_known(self, change: Change) -> bool:
         """Whether its kind is served; a kind that was declared anew since is replaced by that."""
