@@ -133,6 +133,8 @@ _IDENTITY = "authentication.k8s.io"
 
 ALL = (
     Review(_IDENTITY, "SelfSubjectReview", "selfsubjectreviews", _who),
+    # kubectl 1.27 knows no other version.
+    Review(_IDENTITY, "SelfSubjectReview", "selfsubjectreviews", _who, version="v1beta1"),
     Review(_IDENTITY, "TokenReview", "tokenreviews", _whose),
     Review(_ACCESS, "SelfSubjectAccessReview", "selfsubjectaccessreviews", _may),
     Review(_ACCESS, "SubjectAccessReview", "subjectaccessreviews", _may),

@@ -29,7 +29,8 @@ ALGORITHM = "ES256"
 """The shorter of the two that Kubernetes itself signs with."""
 
 KEY_AGE_MS = 10_000
-"""After which the key is read again: so long do tokens hold here once somebody removed it."""
+"""After which the key is read again: so long do tokens hold here once somebody removed it, and
+until the store is back if it is away."""
 
 
 class _Key:
@@ -133,14 +134,19 @@ class Tokens:
                 token, key.public, algorithms=[ALGORITHM], options=_ONLY_THE_SIGNATURE
             )
             return codec.from_plain(payload, Claims)
-        except (jwt.InvalidTokenError, msgspec.ValidationError) as error:
+        except (*_MALFORMED, msgspec.ValidationError) as error:
             raise UntrustedError(str(error)) from error
 
     async def _current(self) -> _Key | None:
         key = self._key
         if key is not None and self._clock() - key.read_ms < KEY_AGE_MS:
             return key
-        return await self._read()
+        try:
+            return await self._read()
+        except Unavailable:
+            if key is None:
+                raise
+            return key  # reads are served while the store is away, to whoever was known
 
     async def _read(self) -> _Key | None:
         item = await self._store.get(keys.TOKEN_KEY)
@@ -157,6 +163,9 @@ class Tokens:
         self._key = _Key(pem, self._clock())
         return self._key
 
+
+_MALFORMED = (jwt.InvalidTokenError, RecursionError, UnicodeError)
+"""What comes of bytes that are no token."""
 
 _ONLY_THE_SIGNATURE: Any = {
     f"verify_{claim}": False for claim in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")

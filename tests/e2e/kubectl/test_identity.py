@@ -73,11 +73,7 @@ async def over_tls(url: str, folder: Path) -> AsyncIterator[str]:
         yield f"https://127.0.0.1:{front.sockets[0].getsockname()[1]}"
 
 
-# 1.27 asks for reviews in versions that were dropped since.
-ASKING = [path for path in binaries.varied() if not path.name.endswith("1.27")]
-
-
-@pytest.mark.parametrize("binary", ASKING, ids=lambda path: path.name)
+@pytest.mark.parametrize("binary", binaries.varied(), ids=lambda path: path.name)
 async def test_a_token_is_made_and_makes_one_somebody_else(binary: Path, tmp_path: Path):
     async with running() as api, over_tls(api.url, tmp_path) as url:
         plain = binaries.Kubectl(binary, api.url, tmp_path)

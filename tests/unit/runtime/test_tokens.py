@@ -1,6 +1,7 @@
 """The key that tokens are signed with, among several orchestrators."""
 
 import asyncio
+import base64
 
 import jwt
 import pytest
@@ -10,8 +11,8 @@ from orchestrator.runtime.controllers import Controllers
 from orchestrator.runtime.replica import follow
 from orchestrator.runtime.tokens import KEY_AGE_MS, Tokens
 from orchestrator.store import Delete, keys
-from orchestrator.store.memory import MemoryServer
-from proto.errors import NotLeader
+from orchestrator.store.memory import MemoryServer, MemoryStore
+from proto.errors import NotLeader, Unavailable
 from proto.kinds.access import SERVICE_ACCOUNTS
 from tests import virtual_time
 from tests.unit.runtime.spine import Spine, clock, leading, until
@@ -98,7 +99,30 @@ def test_whoever_removes_the_key_ends_all_tokens():
     virtual_time.run(scene())
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "é.é.é", "." * 9, "a" * 5000])
+def test_tokens_hold_while_the_store_is_away_where_the_key_is_known():
+    async def scene() -> None:
+        server = MemoryServer()
+        async with leading(server) as (spine, tasks):
+            found = await account(spine, tasks)
+            tokens = tokens_of(spine)
+            token = await issue(tokens, found)
+            other = Tokens(MemoryStore(server, "two"), spine.writer, spine.world, clock, str)
+            server.is_up = False
+            await asyncio.sleep(KEY_AGE_MS / 1000)
+            assert await tokens.check(token)
+            with pytest.raises(Unavailable):
+                await other.check(token)
+            server.is_up = True
+
+    virtual_time.run(scene())
+
+
+NESTED = base64.urlsafe_b64encode(b"[" * 100_000).decode()
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", "a.b.c", "é.é.é", "\udcff", "." * 9, "a" * 5000, f"{NESTED}.e30.e30"]
+)
 def test_what_is_no_token_is_not_believed(token):
     async def scene() -> None:
         async with leading() as (spine, tasks):
