@@ -6,7 +6,7 @@ REQUESTS ?= 20000
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format simulate fuzz bench setup python clean
+.PHONY: help demo test lint format simulate fuzz table bench setup python clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,6 +36,9 @@ simulate: python ## The whole cluster on virtual time under faults (SEEDS=200)
 
 fuzz: python ## Wild requests at the API: no 5xx, no hang, no trace (REQUESTS=20000)
 	@$(BIN)/python -m tests.fuzz --requests $(REQUESTS)
+
+table: python ## docs/kubectl.md anew, from the sessions with kubectl
+	@$(BIN)/python -m tests.e2e.kubectl.table
 
 bench: setup ## Start rate, failover, decisions per second, footprint: a table and bench.json
 	@$(BIN)/python -m tests.bench

@@ -6,6 +6,7 @@ import pytest
 
 from node_agent.settings import Settings as NodeAgentSettings
 from orchestrator.settings import Settings as OrchestratorSettings
+from tests.e2e.kubectl import table
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -39,6 +40,10 @@ def test_every_decision_is_in_the_list() -> None:
     folder = ROOT / "docs" / "decisions"
     listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text())
     assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_table_of_kubectls_commands_says_what_the_sessions_say() -> None:
+    assert table.PAGE.read_text() == table.written(), "make table writes it anew"
 
 
 def test_every_make_target_has_a_line_of_help() -> None:
