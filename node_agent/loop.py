@@ -113,6 +113,7 @@ class Agent:
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
+        self._told_ms = 0
         self._observer = Observer(engine, self._bell.set, resync_s=settings.resync_s)
         self._executor = Executor(
             engine,
@@ -338,11 +339,18 @@ class Agent:
             type=told.type,
             reason=told.reason,
             message=told.message,
-            at_ms=self._clock(),
+            at_ms=self._telling_ms(),
             field_path=field_path(container, debugging),
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)
+
+    def _telling_ms(self) -> int:
+        """Now, or just after what was told last: events are read in the order of their times."""
+        now_ms = self._clock()
+        is_same_moment = now_ms <= self._told_ms < now_ms + 1000
+        self._told_ms = self._told_ms + 1 if is_same_moment else now_ms
+        return self._told_ms
 
     async def _publish_events(self) -> None:
         subject = subjects.node_event(self._node)

@@ -179,6 +179,16 @@ async def test_an_image_is_pulled_once_for_many_pods_and_holds_up_no_other():
 
 
 @on_virtual_time
+async def test_what_is_told_of_a_pod_is_in_the_order_of_its_times():
+    async with a_node() as (node, _):
+        await node.assign(given_pod("a"))
+        await node.running("a")
+        times = [event.at_ms for event in node.events]
+        assert node.reasons() == ["Pulled", "Created", "Started"]
+        assert times == sorted(set(times))
+
+
+@on_virtual_time
 async def test_an_unreachable_registry_does_not_keep_a_local_image_from_running():
     async with a_node() as (node, engine):
         engine.is_registry_reachable = False
