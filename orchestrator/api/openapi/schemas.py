@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec.inspect as look
@@ -31,7 +31,14 @@ _COMMON_FIELDS = {
 _PACKAGES = {ObjectMeta.__module__: META, parts.__name__: "io.k8s.api.autoscaling.v1"}
 """Where Kubernetes has what is in these modules."""
 
+INT_OR_STRING = "io.k8s.apimachinery.pkg.util.intstr.IntOrString"
+"""By this name kubectl explain calls it."""
+
 COMMON: Schemas = {
+    INT_OR_STRING: {
+        "description": "A number or a text: of ports a name, of shares a percentage.",
+        "oneOf": [{"type": "integer", "format": "int32"}, {"type": "string"}],
+    },
     f"{META}.Status": {
         "type": "object",
         "description": "What became of a request that is not answered with an object.",
@@ -219,14 +226,19 @@ def _schema(value: look.Type, description: str = "") -> dict[str, Any]:
         case look.StrType():
             return {**said, "type": "string"}
         case look.UnionType():
-            choices = [t for t in value.types if not isinstance(t, look.NoneType)]
-            if len(choices) == 1:
-                return _schema(choices[0], description)
-            return {**said, "oneOf": [_schema(choice) for choice in choices]}
+            return _choice([t for t in value.types if not isinstance(t, look.NoneType)], said)
         case look.FloatType():
             return {**said, "type": "number"}
         case _:
             return {**said, "type": "object"}
+
+
+def _choice(choices: Sequence[look.Type], said: dict[str, Any]) -> dict[str, Any]:
+    if len(choices) == 1:
+        return _schema(choices[0], said.get("description", ""))
+    if {type(choice) for choice in choices} == {look.IntType, look.StrType}:
+        return {**said, "allOf": [reference(INT_OR_STRING)]}
+    return {**said, "oneOf": [_schema(choice) for choice in choices]}
 
 
 def _description(model: type[Any]) -> str:

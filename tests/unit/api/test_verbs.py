@@ -575,6 +575,17 @@ async def test_version_2_documents_what_version_3_does():
     assert "oneOf" not in json.dumps(found)
 
 
+async def test_a_number_or_a_text_has_a_name_to_explain_it_by():
+    async with running() as api:
+        _, found = await api.ask("GET", "/openapi/v3/apis/apps/v1")
+    schemas = found["components"]["schemas"]
+    rolling = schemas["io.k8s.api.apps.v1.RollingUpdateDeployment"]["properties"]
+    [pointed] = rolling["maxSurge"]["allOf"]
+    assert pointed["$ref"].endswith(".IntOrString")
+    named = schemas[pointed["$ref"].removeprefix("#/components/schemas/")]
+    assert [one["type"] for one in named["oneOf"]] == ["integer", "string"]
+
+
 @pytest.mark.parametrize("kind", kinds.ALL, ids=lambda kind: kind.plural)
 async def test_every_kind_is_listed_when_there_is_none(kind):
     root = f"/apis/{kind.api_version}" if kind.group else f"/api/{kind.version}"
