@@ -6,6 +6,7 @@
     │   ├── UnknownResult    may or may not have been applied: re-read before anything else
     │   ├── Conflict         somebody else wrote first: re-read, then decide afresh
     │   │   └── ApplyConflict  …or owns fields that an apply would change
+    │   ├── NotNow           allowed at another time: ask again later
     │   ├── NotLeader        another orchestrator decides now: ask that one
     │   └── Compacted        the history asked for is gone: list again
     └── Rejected             the same request will never succeed
@@ -14,6 +15,7 @@
         ├── NotFound
         ├── AlreadyExists
         ├── Forbidden
+        ├── Ambiguous        two rules apply, and none says which: somebody must change one
         └── TooLarge         more than the store, or the server, takes
 
 Adapters translate foreign errors into these once, at their door, with ``raise ... from error``.
@@ -46,6 +48,14 @@ class Conflict(Retryable):
 
 class ApplyConflict(Conflict):
     """Other managers own fields that an apply would give other values: one entry per field."""
+
+    def __init__(self, message: str, causes: "Sequence[FieldError]") -> None:
+        super().__init__(message)
+        self.causes = tuple(causes)
+
+
+class NotNow(Retryable):
+    """Allowed at another time: one entry per cause, which need not be a field."""
 
     def __init__(self, message: str, causes: "Sequence[FieldError]") -> None:
         super().__init__(message)
@@ -108,6 +118,10 @@ class AlreadyExists(Rejected):
 
 class Forbidden(Rejected):
     """Understood, and not allowed."""
+
+
+class Ambiguous(Rejected):
+    """More than one rule applies, and none says which."""
 
 
 class TooLarge(Rejected):

@@ -9,8 +9,10 @@ import structlog
 from aiohttp import web
 
 from orchestrator.api import (
+    auth,
     bodies,
     discovery,
+    evictions,
     forward,
     logs,
     openapi,
@@ -19,13 +21,16 @@ from orchestrator.api import (
     resources,
     reviews,
     routes,
+    tokens,
     watch,
 )
 from orchestrator.api.call import Call, Services, answer, parse_query
 from orchestrator.api.errors import Failure, HttpError, method_not_allowed, not_here
 from orchestrator.api.pages import Pages
 from orchestrator.api.routes import Target
+from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto.errors import TooLarge, Unavailable
@@ -72,9 +77,11 @@ _PARTS: Mapping[str, Mapping[str, Handler]] = {
         "PUT": resources.update,
         "PATCH": resources.patch_,
     },
+    "approval": {"GET": resources.get, "PUT": resources.update, "PATCH": resources.patch_},
     "finalize": {"PUT": resources.update},
     "binding": {"POST": parts.bind},
-    "eviction": {"POST": parts.evict},
+    "eviction": {"POST": evictions.evict},
+    "token": {"POST": tokens.issue},
     "log": {"GET": _log},
     "exec": {"GET": remote.execute, "POST": remote.execute},
     "attach": {"GET": remote.attach, "POST": remote.attach},
@@ -94,6 +101,7 @@ class Api:
     Args:
         world: What is read.
         verbs: What writes.
+        tokens: What is believed of who asks.
         streams: How to reach containers and their logs.
         clock: Wall clock, epoch milliseconds.
 
@@ -102,9 +110,17 @@ class Api:
     """
 
     def __init__(
-        self, world: World, verbs: Verbs, streams: Streams, clock: Callable[[], int]
+        self,
+        world: World,
+        verbs: Verbs,
+        tokens: Tokens,
+        streams: Streams,
+        clock: Callable[[], int],
     ) -> None:
-        self._services = Services(world, verbs, streams, clock, Pages(run=clock()))
+        evictions_ = Evictions(world, verbs, clock)
+        self._services = Services(
+            world, verbs, evictions_, tokens, streams, clock, Pages(run=clock())
+        )
         self._in_flight = 0
         self.refused: Counter[str] = Counter()
 
@@ -125,6 +141,7 @@ class Api:
         parts_ = routes.segments(request.path)
         target: Target | None = None
         try:
+            request[auth.USER] = await auth.identify(request, self._services)
             target = routes.parse(parts_, self._services.world.kinds)
             if target is not None and _is_long(request, target):
                 return await self._about(request, target)
@@ -195,11 +212,12 @@ class Api:
 
     async def _elsewhere(self, request: web.Request, parts_: list[str]) -> web.StreamResponse:
         """Questions about the server and the user, and discovery."""
-        review = reviews.find(parts_)
-        if review is not None:
+        asked = reviews.find(parts_)
+        if asked is not None:
             if request.method != "POST":
                 raise method_not_allowed()
-            answered = reviews.answer(review, await bodies.read(request))
+            body = await bodies.read(request)
+            answered = await reviews.answer(asked, body, request[auth.USER], self._services)
             return await answer(request, answered, status=201)
         kinds = self._services.world.kinds.all
         found = await _openapi(request, parts_, kinds) or await self._about_server(request, parts_)

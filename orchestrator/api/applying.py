@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.api import bodies
 from orchestrator.api.call import Call
 from orchestrator.core import apply, fields, managed_fields, objects, schema
@@ -20,12 +22,15 @@ class Applying:
     """What one manager wants of one object.
 
     Attributes:
+        kind: In its stored version: what is applied is put into that first.
         manager: Who it is.
         warnings: For the client.
     """
 
     def __init__(self, call: Call, body: Mapping[str, Any]) -> None:
-        self.manager = call.manager(managed_fields.APPLY)
+        self.kind = call.target.kind.stored
+        manager = call.manager(managed_fields.APPLY)
+        self.manager = replace(manager, api_version=self.kind.api_version)
         self.warnings: list[str] = []
         self._call = call
         self._config = self._read_config(body)
@@ -77,6 +82,9 @@ class Applying:
             findings.unknown.clear()
         fields.refuse_unsupported(kind, config, findings)
         self.warnings += findings.warnings
+        if kind.conversion is not None:
+            found, _ = fields.parse(kind, body)
+            config = objects.plain(kind.conversion.to_stored(found))
         return _part(config, self._call.target.subresource, has_status=kind.has_status)
 
     def to(self, old: Resource) -> Resource:
@@ -113,7 +121,7 @@ class Applying:
         return managed_fields.applied(
             live,
             self._config,
-            schema.of(call.target.kind),
+            schema.of(self.kind),
             () if old is None else old.metadata.managed_fields,
             self.manager,
             force=call.query.is_forced,
@@ -123,7 +131,7 @@ class Applying:
     def _parsed(self, found: dict[str, Any], owners: Any) -> Resource:
         owned = {**found, "metadata": {**found["metadata"], "managedFields": _plain(owners)}}
         parsed: Resource
-        parsed, _ = bodies.parse(self._call.target.kind, owned, "Ignore")
+        parsed, _ = bodies.parse(self.kind, owned, "Ignore")
         return parsed
 
 

@@ -64,13 +64,20 @@ def _decoded(content_type: str, body: bytes) -> Any:
             raise unsupported_media_type(content_type, _SUPPORTED)
 
 
-def check_identity(target: Target, body: dict[str, Any]) -> dict[str, Any]:
+def check_identity(
+    target: Target, body: dict[str, Any], kind: Kind[Any] | None = None
+) -> dict[str, Any]:
     """The body with the kind, namespace and name of its URL, which it may leave out.
+
+    Args:
+        target: What the URL says.
+        body: Plain JSON.
+        kind: What it must be; None: the target's.
 
     Raises:
         BadRequest: It is of another kind, namespace or name than the URL.
     """
-    kind = target.kind
+    kind = kind or target.kind
     name, version = body.get("kind") or kind.name, body.get("apiVersion") or kind.api_version
     if (name, version) != (kind.name, kind.api_version):
         raise BadRequest(

@@ -16,7 +16,9 @@ from orchestrator.api.routes import Target
 from orchestrator.api.selectors import Selector
 from orchestrator.core import managed_fields
 from orchestrator.core.managed_fields import APPLY, Manager
+from orchestrator.runtime.evictions import Evictions
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.world import World
 from proto import codec
@@ -120,6 +122,8 @@ class Services:
 
     world: World
     verbs: Verbs
+    evictions: Evictions
+    tokens: Tokens
     streams: Streams
     clock: Callable[[], int]
     pages: Pages

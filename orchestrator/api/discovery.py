@@ -29,6 +29,7 @@ _RESPONSE_KINDS = {
     "scale": ("autoscaling", "v1", "Scale"),
     "binding": ("", "v1", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
 """Kinds of subresources that are not the object itself."""
 
@@ -90,7 +91,7 @@ def _resources(kinds: Kinds) -> Iterator[_Resource]:
             review.plural,
             review.name.lower(),
             review.name,
-            is_namespaced=False,
+            is_namespaced=review.is_namespaced,
             verbs=("create",),
         )
 

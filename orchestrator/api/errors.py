@@ -10,6 +10,7 @@ import structlog
 from proto import codec
 from proto.errors import (
     AlreadyExists,
+    Ambiguous,
     ApplyConflict,
     BadRequest,
     Compacted,
@@ -19,6 +20,7 @@ from proto.errors import (
     LongshoreError,
     NotFound,
     NotLeader,
+    NotNow,
     Rejected,
     TooLarge,
     Unavailable,
@@ -40,6 +42,8 @@ _TABLE: tuple[tuple[type[Exception], int, str], ...] = (
     (Compacted, 410, "Expired"),
     (TooLarge, 413, "RequestEntityTooLarge"),
     (Invalid, 422, "Invalid"),
+    (NotNow, 429, "TooManyRequests"),
+    (Ambiguous, 500, ""),  # Kubernetes has no reason for it either
     (Unavailable, 503, "ServiceUnavailable"),
     (NotLeader, 503, "ServiceUnavailable"),
     (UnknownResult, 504, "Timeout"),
@@ -67,6 +71,11 @@ def method_not_allowed() -> HttpError:
         "MethodNotAllowed",
         "the server does not allow this method on the requested resource",
     )
+
+
+def unauthorized() -> HttpError:
+    """401, in Kubernetes' words, which do not say why."""
+    return HttpError(401, "Unauthorized", "Unauthorized")
 
 
 def not_here() -> NotFound:
@@ -104,11 +113,11 @@ class Failure:
         if isinstance(error, Invalid):
             self.details |= {"name": error.name, "kind": error.kind}
             self.details["causes"] = [codec.to_plain(field) for field in error.errors]
-        if isinstance(error, ApplyConflict):
-            self.details["causes"] = [codec.to_plain(field) for field in error.causes]
+        if isinstance(error, ApplyConflict | NotNow):
+            self.details["causes"] = [codec.to_plain(cause) for cause in error.causes]
         if self.retry_after_s:
             self.details["retryAfterSeconds"] = self.retry_after_s
-        if self.code == 500:
+        if not isinstance(error, LongshoreError) and self.code == 500:
             log.error("api.failed", error=repr(error), exc_info=error)
 
     @property

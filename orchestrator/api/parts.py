@@ -1,6 +1,6 @@
-"""Subresources: scale, status, binding, eviction, finalize."""
+"""Subresources: scale and binding."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -10,15 +10,15 @@ from orchestrator.api import bodies, resources
 from orchestrator.api.applying import Applying
 from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import success
-from orchestrator.core import managed_fields
+from orchestrator.core import managed_fields, scale
 from orchestrator.core.managed_fields import Manager
 from orchestrator.world import Entry
 from proto import codec
-from proto.errors import BadRequest, Conflict, FieldError, Invalid
+from proto.errors import BadRequest, Conflict, Invalid
 from proto.kinds import validation
 from proto.kinds.kind import Column, Kind, ScalePaths
 from proto.kinds.pod import Pod, age_cell
-from proto.meta import LabelSelector, Model, ObjectMeta, Resource, format_selector
+from proto.meta import Model, ObjectMeta, Resource
 
 
 class ScaleSpec(Model, frozen=True, kw_only=True, omit_defaults=False):
@@ -65,7 +65,7 @@ def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
         paths: Of a custom kind's numbers.
     """
     meta: ObjectMeta = found.metadata
-    wanted, observed, selector = _numbers(found, paths)
+    numbers = scale.numbers(found, paths)
     return Scale(
         api_version=SCALES.api_version,
         kind=SCALES.name,
@@ -76,46 +76,16 @@ def scale_of(found: Any, paths: ScalePaths | None) -> Scale:
             resource_version=meta.resource_version,
             creation_timestamp=meta.creation_timestamp,
         ),
-        spec=ScaleSpec(replicas=wanted),
-        status=ScaleStatus(replicas=observed, selector=selector),
+        spec=ScaleSpec(replicas=numbers.wanted),
+        status=ScaleStatus(replicas=numbers.observed, selector=numbers.selector),
     )
-
-
-def _numbers(found: Any, paths: ScalePaths | None) -> tuple[int, int, str]:
-    """Replicas that are wanted, replicas there are, and their selector as text."""
-    if paths is None:
-        by: LabelSelector | None = found.spec.selector
-        text = "" if by is None or by.is_empty else format_selector(by)
-        return found.spec.replicas or 0, found.status.replicas or 0, text
-    content = found.content
-    wanted, observed = _at(content, paths.replicas), _at(content, paths.observed)
-    selector = _at(content, paths.selector) if paths.selector else ""
-    return (
-        wanted if isinstance(wanted, int) else 0,
-        observed if isinstance(observed, int) else 0,
-        selector if isinstance(selector, str) else "",
-    )
-
-
-def _at(content: Any, path: Sequence[str]) -> Any:
-    for step in path:
-        content = content.get(step) if isinstance(content, dict) else None
-    return content
-
-
-def _with(content: Any, path: Sequence[str], value: Any) -> Any:
-    """The content with a value at a path; what is on the way is made."""
-    if not path:
-        return value
-    below = content if isinstance(content, dict) else {}
-    return below | {path[0]: _with(below.get(path[0]), path[1:], value)}
 
 
 async def get_scale(call: Call) -> web.Response:
     """The number of replicas."""
     found = resources.find(call)
-    scale = Entry(SCALES, scale_of(found.object, call.target.kind.scale), found.version)
-    return await answer(call.request, resources.shown(call, scale))
+    seen = Entry(SCALES, scale_of(found.object, call.target.kind.scale), found.version)
+    return await answer(call.request, resources.shown(call, seen))
 
 
 async def update_scale(call: Call) -> web.Response:
@@ -148,7 +118,7 @@ async def _rescale(call: Call, apply: resources.Patcher) -> web.Response:
             raise Invalid("Scale", target.name, errors)
         paths = target.kind.scale
         return replace(
-            _rescaled(old, wanted.spec.replicas, paths),
+            scale.rescaled(old, wanted.spec.replicas, paths),
             metadata=replace(
                 old.metadata,
                 uid=wanted.metadata.uid,
@@ -171,12 +141,6 @@ async def _modify(call: Call, change: Callable[[Any], Any], manager: Manager) ->
         dry_run=call.query.is_dry_run,
     )
     return await answer(call.request, codec.encode(scale_of(written, target.kind.scale)))
-
-
-def _rescaled(old: Any, replicas: int, paths: ScalePaths | None) -> Any:
-    if paths is None:
-        return replace(old, spec=replace(old.spec, replicas=replicas))
-    return old.with_content(_with(old.content, paths.replicas, replicas))
 
 
 async def bind(call: Call) -> web.Response:
@@ -209,22 +173,3 @@ def _target_node(body: dict[str, Any], pod: str) -> str:
     if not isinstance(name, str) or not name:
         raise Invalid("Binding", pod, [validation.required("target.name")])
     return name
-
-
-async def evict(call: Call) -> web.Response:
-    """A pod deleted at somebody's request who would take no for an answer."""
-    body = await bodies.read(call.request)
-    options = body.get("deleteOptions") or {}
-    if not isinstance(options, dict):
-        raise Invalid(
-            "Eviction",
-            call.target.name,
-            [FieldError("FieldValueInvalid", "deleteOptions", "is no object")],
-        )
-    await call.services.verbs.delete(
-        call.target.kind,
-        call.target.namespace or "",
-        call.target.name,
-        **resources.options_of(options, call),
-    )
-    return await answer(call.request, success(), status=201)

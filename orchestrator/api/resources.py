@@ -6,7 +6,7 @@ from typing import Any
 from aiohttp import web
 from msgspec.structs import replace
 
-from orchestrator.api import bodies, patch, tables
+from orchestrator.api import auth, bodies, patch, tables
 from orchestrator.api.applying import Applying
 from orchestrator.api.call import Call, answer
 from orchestrator.api.errors import HttpError, success
@@ -19,6 +19,7 @@ from orchestrator.runtime.verbs import Deleted
 from orchestrator.world import Entry
 from proto import codec
 from proto.errors import AlreadyExists, BadRequest, NotFound
+from proto.kinds.kind import Kind
 from proto.meta import Model, Resource
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -136,9 +137,18 @@ async def create(call: Call) -> web.Response:
     found, warnings = bodies.parse(target.kind, body, query.validation)
     manager = call.manager(managed_fields.UPDATE)
     created = await call.services.verbs.create(
-        target.kind, found, manager=manager, dry_run=query.is_dry_run
+        target.kind, _requested(call, found), manager=manager, dry_run=query.is_dry_run
     )
     return await _answer_written(call, created, [*warnings, *_notices(call)], status=201)
+
+
+def _requested(call: Call, new: Any) -> Any:
+    """A new object, which says who asks for it if its kind wants to know."""
+    sign = call.target.kind.requested_by
+    if sign is None:
+        return new
+    user = call.request[auth.USER]
+    return sign(new, user.username, user.groups, user.uid)
 
 
 async def update(call: Call) -> web.Response:
@@ -173,14 +183,16 @@ async def _apply(call: Call) -> web.Response:
     verbs, target = call.services.verbs, call.target
     while True:
         try:
-            return await modify(call, applying.to, applying.warnings, applying.manager)
+            return await modify(
+                call, applying.to, applying.warnings, applying.manager, applying.kind
+            )
         except NotFound:
             if target.subresource or find_or_none(call) is not None:
                 raise
         try:
             made = await verbs.create(
-                target.kind,
-                applying.anew(),
+                applying.kind,
+                _requested(call, applying.anew()),
                 manager=applying.manager,
                 dry_run=call.query.is_dry_run,
             )
@@ -195,7 +207,11 @@ def plain(found: Resource) -> Any:
 
 
 async def modify(
-    call: Call, change: Callable[[Any], Any], warnings: Sequence[str], manager: Manager
+    call: Call,
+    change: Callable[[Any], Any],
+    warnings: Sequence[str],
+    manager: Manager,
+    kind: Kind[Any] | None = None,
 ) -> web.Response:
     """The object, or its subresource, after `change`.
 
@@ -204,10 +220,11 @@ async def modify(
         change: From what there is to what is wanted; may be called more than once.
         warnings: For the client; read after the last call of `change`.
         manager: Who changes it.
+        kind: The version of the object that `change` is about; None: the request's.
     """
     target = call.target
     written = await call.services.verbs.modify(
-        target.kind,
+        kind or target.kind,
         target.namespace or "",
         target.name,
         change,
@@ -227,8 +244,10 @@ def _notices(call: Call) -> list[str]:
 async def _answer_written(
     call: Call, written: Resource, warnings: Sequence[str], status: int = 200
 ) -> web.Response:
-    version = int(written.metadata.resource_version or 0)
-    entry = Entry(call.target.kind, written, version)
+    kind, version = call.target.kind, int(written.metadata.resource_version or 0)
+    if kind.conversion is not None and isinstance(written, kind.stored.type):
+        written = kind.conversion.from_stored(written)
+    entry = Entry(kind, written, version)
     if not version:  # a dry run's new object has none
         entry.object = replace(written, metadata=replace(written.metadata, resource_version=""))
     return await answer(call.request, shown(call, entry), status=status, warnings=warnings)

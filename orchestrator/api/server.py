@@ -24,7 +24,8 @@ async def listening(
     Raises:
         OSError: The address cannot be had.
     """
-    async with serving(Api(plane.world, plane.verbs, plane.streams, clock), host, port) as chosen:
+    api = Api(plane.world, plane.verbs, plane.tokens, plane.streams, clock)
+    async with serving(api, host, port) as chosen:
         yield chosen
 
 

@@ -250,6 +250,9 @@ def _merged(kind: Kind[R], old: R, new: R, subresource: str) -> R:
     if subresource == "ephemeralcontainers":
         added = cast("Any", new).spec.ephemeral_containers
         return replace(old, spec=replace(cast("Any", old).spec, ephemeral_containers=added))
+    if subresource == "approval":
+        conditions = cast("Any", new).status.conditions
+        return replace(old, status=replace(cast("Any", old).status, conditions=conditions))
     if subresource == "finalize":
         return replace(old, spec=cast("Any", new).spec)
     meta = replace(

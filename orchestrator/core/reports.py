@@ -8,10 +8,13 @@ from orchestrator.core.decisions import Create, Decision, Plan, Remove, Update, 
 from proto.kinds.node import NODES, Node, NodeAddress, NodeStatus
 from proto.kinds.pod import PODS, Pod, PodStatus, is_terminated
 from proto.messages import NodeFacts, NodeReport, PodReport
-from proto.meta import Condition, ObjectMeta, condition
+from proto.meta import ObjectMeta, condition
 
 PROBE_ANNOTATION = "longshore.dev/probe-address"
 """Where peers probe the node's host; absent when silence alone counts as its loss."""
+
+NOT_THE_AGENTS = ("PodScheduled", "DisruptionTarget")
+"""Conditions of a pod that the control plane sets, in their order."""
 
 
 def plan(report: NodeReport, node: Node | None, pods: Sequence[Pod]) -> Plan:
@@ -94,21 +97,19 @@ def _pod_changes(about: PodReport, pod: Pod) -> list[Decision]:
 
 
 def merged(old: PodStatus, told: PodStatus) -> PodStatus:
-    """What the agent says, with times of transitions it cannot know, and PodScheduled, kept.
+    """What the agent says, with times of transitions, and conditions, that it cannot know kept.
 
     A condition's transition time is the earliest moment at which its present status was known.
     """
-    conditions: list[Condition] = []
+    own = (condition(old.conditions, type_) for type_ in NOT_THE_AGENTS)
+    conditions = [kept for kept in own if kept is not None]
     for new in told.conditions:
-        if new.type == "PodScheduled":
+        if new.type in NOT_THE_AGENTS:
             continue
         before = condition(old.conditions, new.type)
         if before is not None and before.status == new.status and before.last_transition_time:
             new = replace(new, last_transition_time=before.last_transition_time)  # noqa: PLW2901
         conditions.append(new)
-    scheduled = condition(old.conditions, "PodScheduled")
-    if scheduled is not None:
-        conditions.insert(0, scheduled)
     return replace(
         told,
         conditions=tuple(conditions),

@@ -23,6 +23,7 @@ from orchestrator.runtime.perform import Performer
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.scheduler import Scheduler
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Writer
 from orchestrator.settings import Settings
@@ -64,6 +65,7 @@ class ControlPlane:
         self.world = World()
         self.writer = Writer(store, self.world)
         self.verbs = Verbs(self.world, self.writer, clock, chance)
+        self.tokens = Tokens(store, self.writer, self.world, clock, self.verbs.new_uid)
         self.streams = Streams(bus, self.verbs.new_uid)
         self._recorder = Recorder(self.world, self.writer, self.verbs, clock)
         perform = Performer(self.verbs, self.writer, self._recorder).perform

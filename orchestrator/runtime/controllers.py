@@ -4,18 +4,29 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.core import deployment, evictions, garbage, namespaces, replicaset
+from orchestrator.core import (
+    deployment,
+    disruption,
+    evictions,
+    garbage,
+    namespaces,
+    replicaset,
+    scale,
+    service_accounts,
+)
 from orchestrator.core.custom import definitions
 from orchestrator.core.decisions import Plan
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto import kinds
+from proto.kinds.access import SERVICE_ACCOUNTS
 from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition, Names
 from proto.kinds.deployment import DEPLOYMENTS
+from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
-from proto.kinds.pod import PODS
+from proto.kinds.pod import PODS, Pod
 from proto.kinds.replicaset import REPLICASETS
 
 Name = tuple[str, str]
@@ -56,13 +67,22 @@ class Controllers:
         self._definitions: Reconciler[tuple[str]] = Reconciler(
             "definition", self._definition, perform, clock
         )
+        self._accounts: Reconciler[tuple[str]] = Reconciler(
+            "serviceaccount", self._account, perform, clock
+        )
+        self._budgets: Reconciler[Name] = Reconciler("disruption", self._budget, perform, clock)
+        self._own: dict[Kind[Any], Reconciler[Name]] = {
+            DEPLOYMENTS: self._deployments,
+            REPLICASETS: self._replicasets,
+            DISRUPTION_BUDGETS: self._budgets,
+        }
         world.listen(self._heard)
 
     async def run(self) -> None:
         """Run them for one term, until cancelled."""
         for name in namespaces.INITIAL:
             self._namespaces.ring((name,))
-        for kind in self._world.kinds.all:
+        for kind in self._world.kinds.stored:
             for entry in self._world.entries(kind):
                 self._ring(entry)
         async with asyncio.TaskGroup() as tasks:
@@ -72,6 +92,8 @@ class Controllers:
             tasks.create_task(self._garbage.run())
             tasks.create_task(self._evictions.run())
             tasks.create_task(self._definitions.run())
+            tasks.create_task(self._accounts.run())
+            tasks.create_task(self._budgets.run())
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -95,28 +117,30 @@ class Controllers:
 
     def _ring(self, entry: Entry) -> None:
         """Wake every controller that this object concerns."""
-        name = entry.namespace, entry.name
         meta = entry.object.metadata
         if meta.owner_references or (meta.deletion_timestamp and meta.finalizers):
             self._ring_garbage(entry)
         room = self._world.get(NAMESPACES, "", entry.namespace) if entry.namespace else None
         if room is not None and room.metadata.deletion_timestamp:
             self._namespaces.ring((entry.namespace,))
+        if (own := self._own.get(entry.kind)) is not None:
+            own.ring((entry.namespace, entry.name))
         if entry.kind.schema is not None:
             self._definitions.ring((entry.kind.resource,))
         elif entry.kind is DEFINITIONS:
             self._ring_definitions(entry.object)
         elif entry.kind is NAMESPACES:
             self._namespaces.ring((entry.name,))
+            self._accounts.ring((entry.name,))
+        elif entry.kind is SERVICE_ACCOUNTS:
+            self._accounts.ring((entry.namespace,))
         elif entry.kind is NODES:
             self._evictions.ring((entry.name,))
-        elif entry.kind is DEPLOYMENTS:
-            self._deployments.ring(name)
         elif entry.kind is REPLICASETS:
-            self._replicasets.ring(name)
             self._ring_owner(entry)
         elif entry.kind is PODS:
             self._ring_owner(entry)
+            self._ring_budgets(entry.object)
             if entry.object.spec.node_name:
                 self._evictions.ring((entry.object.spec.node_name,))
 
@@ -138,6 +162,11 @@ class Controllers:
                 self._ring_owner(found)
         elif owner.kind == DEPLOYMENTS.name:
             self._deployments.ring((entry.namespace, owner.name))
+
+    def _ring_budgets(self, pod: Pod) -> None:
+        for budget in self._world.objects(DISRUPTION_BUDGETS, pod.metadata.namespace):
+            if disruption.selects(budget, pod):
+                self._budgets.ring((budget.metadata.namespace, budget.metadata.name))
 
     def _ring_adopters(self, entry: Entry) -> None:
         adopters: tuple[Kind[Any], Reconciler[Name]] | None = None
@@ -172,6 +201,28 @@ class Controllers:
         orphans = self._world.orphans(PODS, key[0])
         return replicaset.plan(found, [*owned, *orphans], now_ms)
 
+    def _budget(self, key: Name, now_ms: int) -> Plan:
+        found = self._world.get(DISRUPTION_BUDGETS, *key)
+        if found is None:
+            return Plan()
+        pods = [pod for pod in self._world.objects(PODS, key[0]) if disruption.selects(found, pod)]
+        owners = {owner.uid for pod in pods if (owner := pod.metadata.controller) is not None}
+        controllers = {uid: known for uid in owners if (known := self._controller(uid)) is not None}
+        return disruption.plan(found, pods, controllers, now_ms)
+
+    def _controller(self, uid: str) -> disruption.Controller | None:
+        """Who keeps up the number of an owner's pods: itself, or a replica set's deployment."""
+        entry = self._world.by_uid(uid)
+        if entry is not None and entry.kind is REPLICASETS:
+            above = entry.object.metadata.controller
+            if above is not None and above.kind == DEPLOYMENTS.name:
+                owner = self._world.by_uid(above.uid)
+                entry = owner if owner is not None and owner.kind is DEPLOYMENTS else None
+        if entry is None or not entry.kind.has_scale:
+            return None
+        wanted = scale.numbers(entry.object, entry.kind.scale).wanted
+        return disruption.Controller(entry.object.metadata.uid, wanted)
+
     def _namespace(self, key: tuple[str], now_ms: int) -> Plan:
         (name,) = key
         found = self._world.get(NAMESPACES, "", name)
@@ -181,11 +232,19 @@ class Controllers:
             return Plan()
         contents = [
             (entry.kind, entry.object)
-            for kind in self._world.kinds.all
+            for kind in self._world.kinds.stored
             if kind.is_namespaced
             for entry in self._world.entries(kind, name)
         ]
         return namespaces.plan(found, contents, now_ms)
+
+    def _account(self, key: tuple[str], _now_ms: int) -> Plan:
+        (name,) = key
+        found = self._world.get(NAMESPACES, "", name)
+        if found is None:
+            return Plan()
+        account = self._world.get(SERVICE_ACCOUNTS, name, service_accounts.DEFAULT)
+        return service_accounts.plan(found, account)
 
     def _definition(self, key: tuple[str], now_ms: int) -> Plan:
         (name,) = key

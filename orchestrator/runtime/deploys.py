@@ -192,8 +192,10 @@ class Deploys:
         name = document["metadata"].get("name")
         if not isinstance(name, str) or not name:
             raise BadRequest(f"{kind.name}: metadata.name: Required value")
-        _, findings = fields.parse(kind, document)  # what it says must stand on its own
+        found, findings = fields.parse(kind, document)  # what it says must stand on its own
         fields.refuse_unknown(kind, findings)
+        if (version := kind.conversion) is not None:
+            kind, document = version.kind, objects.plain(version.to_stored(found))
         warnings = tuple(f"{_called(kind)}/{name}: {said}" for said in findings.warnings)
         manager = Manager(MANAGER, UPDATE, kind.api_version)
         old = self._world.get(kind, namespace, name)

@@ -5,10 +5,11 @@ object is decided by `core.objects`, which is pure.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core import objects
 from orchestrator.core.managed_fields import Manager
@@ -18,7 +19,7 @@ from proto.errors import Conflict, Forbidden, NotFound
 from proto.kinds.definition import DEFINITIONS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
-from proto.meta import Resource
+from proto.meta import ObjectMeta, Resource
 
 R = TypeVar("R", bound=Resource)
 
@@ -115,6 +116,14 @@ class Verbs:
             Invalid, NotFound, Forbidden: See `prepared`.
             AlreadyExists: There is one of that name.
         """
+        if (version := kind.conversion) is not None:
+            made = await self.create(
+                version.kind,
+                version.to_stored(new),
+                manager=_in_version(manager, version.kind),
+                dry_run=dry_run,
+            )
+            return cast("R", version.from_stored(made))
         found = self.prepared(kind, new, manager=manager)
         meta = found.metadata
         op = Op(kind, meta.namespace, meta.name, found, expect="")
@@ -148,6 +157,17 @@ class Verbs:
             Invalid: With every wrong field.
             Conflict: It is not at the version the client insists on.
         """
+        if (version := kind.conversion) is not None:
+            changed = await self.modify(
+                version.kind,
+                namespace,
+                name,
+                lambda old: version.to_stored(change(version.from_stored(old))),
+                subresource=subresource,
+                manager=_in_version(manager, version.kind),
+                dry_run=dry_run,
+            )
+            return cast("R", version.from_stored(changed))
         for attempt in range(MODIFY_ATTEMPTS):
             old = self.existing(kind, namespace, name)
             wanted = change(old)
@@ -220,6 +240,7 @@ class Verbs:
         propagation: str = "",
         uid: str = "",
         resource_version: str = "",
+        prepare: Callable[[R], tuple[R, Sequence[Op]]] | None = None,
         dry_run: bool = False,
     ) -> Deleted:
         """Delete an object, or begin to.
@@ -232,32 +253,30 @@ class Verbs:
             propagation: ``Background`` (or empty), ``Foreground`` or ``Orphan``.
             uid: Only if it has this one.
             resource_version: Only at this version.
+            prepare: From the object as it is to what it should be while it goes, and to what must
+                be written together with its deletion; called for each attempt.
             dry_run: Say what would be, and write nothing.
 
         Raises:
             NotFound: There is none.
             Conflict: A precondition does not hold.
         """
+        stored: Kind[Any] = kind.stored
         for attempt in range(MODIFY_ATTEMPTS):
-            old = self.existing(kind, namespace, name)
-            meta = old.metadata
-            if uid not in ("", meta.uid):
-                raise Conflict(
-                    f'Operation cannot be fulfilled on {kind.resource} "{name}": Precondition '
-                    f"failed: UID in precondition: {uid}, UID in object meta: {meta.uid}"
-                )
-            if resource_version not in ("", meta.resource_version):
-                raise _stale(kind, name)
-            op = self.delete_op(kind, old, grace_s=grace_s, propagation=propagation)
+            old = self.existing(stored, namespace, name)
+            _check_preconditions(stored, old.metadata, uid, resource_version)
+            wanted, along = (old, ()) if prepare is None else prepare(old)
+            op = self.delete_op(stored, wanted, grace_s=grace_s, propagation=propagation)
             if op is None:
-                return Deleted(old, is_gone=False)
+                return Deleted(_seen_as(kind, old), is_gone=False)
             try:
-                written = await self._write(op, dry_run=dry_run)
+                written = await self._write(op, along=along, dry_run=dry_run)
             except Conflict:
                 if attempt == MODIFY_ATTEMPTS - 1:
                     raise
             else:
-                return Deleted(old if written is None else written, is_gone=written is None)
+                left = old if written is None else written
+                return Deleted(_seen_as(kind, left), is_gone=written is None)
         raise AssertionError("the last attempt returns or raises")
 
     def delete_op(
@@ -277,12 +296,34 @@ class Verbs:
             return None
         return Op(kind, meta.namespace, meta.name, left, expect=meta.resource_version)
 
-    async def _write(self, op: Op, *, dry_run: bool) -> Any:
+    async def _write(self, op: Op, *, along: Sequence[Op] = (), dry_run: bool) -> Any:
         if not dry_run:
-            return await self._writer.write(op)
+            return (await self._writer.commit((op, *along)))[0]
         if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
             return await self._writer.write(op)  # raises AlreadyExists
         return op.object
+
+
+def _check_preconditions(
+    kind: Kind[Any], meta: ObjectMeta, uid: str, resource_version: str
+) -> None:
+    if uid not in ("", meta.uid):
+        raise Conflict(
+            f'Operation cannot be fulfilled on {kind.resource} "{meta.name}": Precondition '
+            f"failed: UID in precondition: {uid}, UID in object meta: {meta.uid}"
+        )
+    if resource_version not in ("", meta.resource_version):
+        raise _stale(kind, meta.name)
+
+
+def _seen_as(kind: Kind[Any], found: Any) -> Any:
+    """A stored object in the version that was asked for."""
+    return found if kind.conversion is None else kind.conversion.from_stored(found)
+
+
+def _in_version(manager: Manager | None, kind: Kind[Any]) -> Manager | None:
+    """Whose fields are whose is kept of the stored version."""
+    return None if manager is None else replace(manager, api_version=kind.api_version)
 
 
 def _update_op(kind: Kind[R], old: R, prepared: R) -> Op:

@@ -17,6 +17,10 @@ MARK = f"{ROOT}mark"
 DEPLOYS = f"{ROOT}deploys/"
 """Outcome by message id of deploy events, so that each is applied once."""
 
+TOKEN_KEY = f"{ROOT}token-key"
+"""The private key, PKCS #8 in PEM, that tokens of service accounts are signed with. Made for the
+first of them; whoever removes it ends all of them."""
+
 
 def of(kind: Kind[Any], namespace: str, name: str) -> str:
     """An object's key."""

@@ -51,7 +51,8 @@ class World:
         self.revision = 0
         self.kinds = Registry()
         self._objects: dict[Kind[Any], dict[str, dict[str, Entry]]] = {
-            kind: {} for kind in self.kinds.all
+            kind: {}
+            for kind in self.kinds.all  # a view's follow from those it shows
         }
         self._declared: dict[str, object] = {}  # what kinds follow from, by definition
         self._history: deque[Change] = deque(maxlen=history_limit)
@@ -201,7 +202,7 @@ class World:
                 came.append(Change(new.version, kind, old, new))
         vanished = (
             entry
-            for kind in self.kinds.all
+            for kind in self.kinds.stored
             for entry in self.entries(kind)
             if keys.of(kind, entry.namespace, entry.name) not in listed
         )
@@ -221,17 +222,20 @@ class World:
         self._commit(revision, list(changes), keep_history=True)
 
     def _commit(self, revision: int, changes: list[Change], *, keep_history: bool) -> None:
+        seen: list[Change] = []
         for change in changes:
             if not self._is_known(change):
                 continue
             self._place(change)
-            if keep_history:
+            seen += [change, *self._views(change)]
+        if keep_history:
+            for change in seen:
                 if len(self._history) == self._history.maxlen:
                     self._forgotten = self._history[0].version
                 self._history.append(change)
         self.revision = max(self.revision, revision)
         for feed in tuple(self._feeds):
-            feed.push(changes)
+            feed.push(seen)
         for bell in self._bells:
             bell(changes)
 
@@ -278,6 +282,13 @@ class World:
                 self._objects[new].setdefault(entry.namespace, {})[entry.name] = entry
 
     def _place(self, change: Change) -> None:
+        self._keep(change)
+        self._owners.update(change.old, change.new)
+        self._pods.update(change.old, change.new)
+        if change.kind is DEFINITIONS:
+            self._declare(change.entry.name, None if change.new is None else change.new.object)
+
+    def _keep(self, change: Change) -> None:
         rooms = self._objects[change.kind]
         old, new = change.old, change.new
         if new is not None:
@@ -287,7 +298,13 @@ class World:
             del room[old.name]
             if not room:
                 del rooms[old.namespace]
-        self._owners.update(old, new)
-        self._pods.update(old, new)
-        if change.kind is DEFINITIONS:
-            self._declare(change.entry.name, None if new is None else new.object)
+
+    def _views(self, change: Change) -> Iterator[Change]:
+        """The same change, of each further version in which the kind is served."""
+        for view in self.kinds.views(change.kind):
+            old = None
+            if change.old is not None:
+                old = self.entry(view, change.old.namespace, change.old.name)
+            shown = Change(change.version, view, old, change.new and change.new.seen_as(view))
+            self._keep(shown)
+            yield shown

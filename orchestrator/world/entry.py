@@ -39,6 +39,11 @@ class Entry:
         position = int(found.metadata.resource_version or 0)
         return cls(kind, found, version_of(item.mod_revision, position))
 
+    def seen_as(self, view: Kind[Any]) -> "Entry":
+        """The same object in another version of its kind."""
+        assert view.conversion is not None  # noqa: S101  views have one
+        return Entry(view, view.conversion.from_stored(self.object), self.version)
+
     @property
     def revision(self) -> int:
         """The store's revision that wrote it."""

@@ -1,10 +1,11 @@
 """Which kinds there are: the built-in ones, and those that definitions in the world declare.
 
-Routes, discovery, OpenAPI and store keys ask here. What is derived from all kinds is cached by the
+A version that is served and not stored is a kind of its own, a view of the one that is. Routes,
+discovery, OpenAPI and store keys ask here. What is derived from all kinds is cached by the
 tuple of them, which is another one whenever a kind comes, changes or goes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.store import keys
@@ -25,8 +26,13 @@ class Registry:
             *(kind for name in sorted(self._custom) for kind in self._custom[name]),
         )
         self._by_path = {(kind.group, kind.version, kind.plural): kind for kind in self.all}
-        self._by_prefix = {keys.prefix(kind): kind for kind in self.all}
-        self._by_resource = {kind.resource: kind for kind in self.all}
+        self.stored = tuple(kind for kind in self.all if kind.conversion is None)
+        self._views: dict[Kind[Any], list[Kind[Any]]] = {}
+        for kind in self.all:
+            if kind.conversion is not None:
+                self._views.setdefault(kind.stored, []).append(kind)
+        self._by_prefix = {keys.prefix(kind): kind for kind in self.stored}
+        self._by_resource = {kind.resource: kind for kind in self.stored}
 
     def at(self, group: str, version: str, plural: str) -> Kind[Any] | None:
         """The kind that is served at a path."""
@@ -39,6 +45,10 @@ class Registry:
     def named(self, resource: str) -> Kind[Any] | None:
         """The kind of a plural with its group: ``deployments.apps``."""
         return self._by_resource.get(resource)
+
+    def views(self, kind: Kind[Any]) -> Sequence[Kind[Any]]:
+        """The further versions in which a stored kind is served."""
+        return self._views.get(kind, ())
 
     def find(self, api_version: str, name: str) -> Kind[Any] | None:
         """The kind of a manifest's ``apiVersion`` and ``kind``."""

@@ -191,6 +191,7 @@ SERVICE_ACCOUNTS: Kind[ServiceAccount] = Kind(
         Column("Age", age_cell),
     ),
     has_status=False,
+    subresources={"token": ("create",)},
     notice="are stored and served, but pods do not act as them yet",
 )
 

@@ -1,24 +1,22 @@
 """Deployment: replicas that change from one template to the next without an outage."""
 
-import re
 from typing import Annotated
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from proto.errors import FieldError
-from proto.kinds import validation
+from proto.kinds import share, validation
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import PodTemplateSpec, age_cell, default_spec
 from proto.kinds.replicaset import containers_cell, images_cell, validate_workload
+from proto.kinds.share import IntOrPercent
 from proto.meta import Condition, LabelSelector, Model, Resource, format_selector
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 DESIRED_ANNOTATION = "deployment.kubernetes.io/desired-replicas"
 MAX_ANNOTATION = "deployment.kubernetes.io/max-replicas"
 HASH_LABEL = "pod-template-hash"
-
-IntOrPercent = int | str
 
 
 class RollingUpdateDeployment(Model, frozen=True, kw_only=True):
@@ -104,44 +102,17 @@ def defaults(found: Deployment) -> Deployment:
     )
 
 
-def count_of(value: IntOrPercent, total: int, *, round_up: bool) -> int:
-    """A count, or that percentage of `total`.
-
-    >>> count_of("25%", 3, round_up=True), count_of("25%", 3, round_up=False)
-    (1, 0)
-    """
-    if isinstance(value, int):
-        return value
-    percent = int(value.removesuffix("%"))
-    return -(-total * percent // 100) if round_up else total * percent // 100
-
-
 def surge_and_unavailable(found: Deployment) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) as counts; never both 0. Source: ResolveFenceposts."""
     rolling = found.spec.strategy.rolling_update
     if found.spec.strategy.type != "RollingUpdate" or rolling is None:
         return 0, 0
     replicas = found.spec.replicas or 0
-    surge = count_of(rolling.max_surge or 0, replicas, round_up=True)
-    unavailable = count_of(rolling.max_unavailable or 0, replicas, round_up=False)
+    surge = share.count_of(rolling.max_surge or 0, replicas, round_up=True)
+    unavailable = share.count_of(rolling.max_unavailable or 0, replicas, round_up=False)
     if surge == 0 and unavailable == 0:
         unavailable = 1
     return surge, min(unavailable, replicas)
-
-
-def _validate_share(path: str, value: IntOrPercent | None) -> list[FieldError]:
-    if isinstance(value, int):
-        return validation.non_negative(path, value)
-    if value is not None and not re.fullmatch(r"[0-9]{1,6}%", value):
-        return [
-            validation.invalid(
-                path,
-                value,
-                "a valid percent string must be a numeric string followed by an ending '%' "
-                "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
-            )
-        ]
-    return []
 
 
 def _validate_strategy(strategy: DeploymentStrategy) -> list[FieldError]:
@@ -160,8 +131,8 @@ def _validate_strategy(strategy: DeploymentStrategy) -> list[FieldError]:
             )
         ]
     rolling = rolling or RollingUpdateDeployment()
-    errors = _validate_share(f"{at}.rollingUpdate.maxUnavailable", rolling.max_unavailable)
-    errors += _validate_share(f"{at}.rollingUpdate.maxSurge", rolling.max_surge)
+    errors = share.validate(f"{at}.rollingUpdate.maxUnavailable", rolling.max_unavailable)
+    errors += share.validate(f"{at}.rollingUpdate.maxSurge", rolling.max_surge)
     if not errors and {rolling.max_surge, rolling.max_unavailable} <= {0, "0%"}:
         errors.append(
             validation.invalid(

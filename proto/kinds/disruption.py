@@ -1,14 +1,14 @@
 """PodDisruptionBudget: how many pods of a selector must stay when others evict."""
 
-import re
 from typing import Annotated
 
 from msgspec import Meta
 
 from proto.errors import FieldError
-from proto.kinds import validation
+from proto.kinds import share, validation
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
+from proto.kinds.share import IntOrPercent
 from proto.meta import Condition, LabelSelector, Model, Resource, Time
 
 
@@ -20,8 +20,8 @@ class PodDisruptionBudgetSpec(Model, frozen=True, kw_only=True):
         unhealthy_pod_eviction_policy: ``IfHealthyBudget`` (also when empty) or ``AlwaysAllow``.
     """
 
-    min_available: int | str | None = None
-    max_unavailable: int | str | None = None
+    min_available: IntOrPercent | None = None
+    max_unavailable: IntOrPercent | None = None
     selector: Annotated[LabelSelector | None, Meta(extra={"replace": True})] = None
     unhealthy_pod_eviction_policy: str = ""
 
@@ -49,30 +49,11 @@ class PodDisruptionBudget(Resource, frozen=True, kw_only=True):
     status: PodDisruptionBudgetStatus = PodDisruptionBudgetStatus()
 
 
-def _share(path: str, value: int | str | None) -> list[FieldError]:
-    if isinstance(value, int):
-        return validation.non_negative(path, value)
-    if value is None:
-        return []
-    if not re.fullmatch(r"[0-9]{1,6}%", value):
-        return [
-            validation.invalid(
-                path,
-                value,
-                "a valid percent string must be a numeric string followed by an ending '%' "
-                "(e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')",
-            )
-        ]
-    if int(value[:-1]) > 100:
-        return [validation.invalid(path, value, "must not be greater than 100%")]
-    return []
-
-
 def validate(new: PodDisruptionBudget, _old: PodDisruptionBudget | None) -> list[FieldError]:
     """Every wrong field."""
     spec = new.spec
-    errors = _share("spec.minAvailable", spec.min_available)
-    errors += _share("spec.maxUnavailable", spec.max_unavailable)
+    errors = share.validate("spec.minAvailable", spec.min_available, percent_max=100)
+    errors += share.validate("spec.maxUnavailable", spec.max_unavailable, percent_max=100)
     if spec.min_available is not None and spec.max_unavailable is not None:
         errors.append(
             validation.invalid("spec", "", "minAvailable and maxUnavailable cannot be both set")
@@ -86,7 +67,7 @@ def validate(new: PodDisruptionBudget, _old: PodDisruptionBudget | None) -> list
     )
 
 
-def _or_na(value: int | str | None) -> str:
+def _or_na(value: IntOrPercent | None) -> str:
     return "N/A" if value is None else str(value)
 
 
@@ -107,5 +88,4 @@ DISRUPTION_BUDGETS: Kind[PodDisruptionBudget] = Kind(
         Column("Age", age_cell),
     ),
     validate=validate,
-    notice="are stored and served, but evictions do not ask them yet",
 )

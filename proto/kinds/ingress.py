@@ -1,6 +1,8 @@
-"""Ingress: which requests from outside go to which service."""
+"""Ingress and IngressClass: which requests from outside go to which service, and by whom."""
 
 from typing import Any
+
+from msgspec.structs import replace
 
 from proto.errors import FieldError
 from proto.kinds import validation
@@ -87,6 +89,29 @@ class Ingress(Resource, frozen=True, kw_only=True):
     status: IngressStatus = IngressStatus()
 
 
+class IngressClassParameters(Model, frozen=True, kw_only=True):
+    """An object that says more; `scope` is ``Cluster`` or ``Namespace``."""
+
+    api_group: str | None = None
+    kind: str = ""
+    name: str = ""
+    scope: str | None = None
+    namespace: str | None = None
+
+
+class IngressClassSpec(Model, frozen=True, kw_only=True):
+    """Who acts on ingresses of the class."""
+
+    controller: str = ""
+    parameters: IngressClassParameters | None = None
+
+
+class IngressClass(Resource, frozen=True, kw_only=True):
+    """A name for whoever acts on ingresses."""
+
+    spec: IngressClassSpec = IngressClassSpec()
+
+
 def _backend(at: str, backend: IngressBackend) -> list[FieldError]:
     service = backend.service
     if service is None:
@@ -136,6 +161,48 @@ def _path(at: str, path: HTTPIngressPath) -> list[FieldError]:
     return errors + _backend(f"{at}.backend", path.backend)
 
 
+def _default_class(found: IngressClass) -> IngressClass:
+    parameters = found.spec.parameters
+    if parameters is None or parameters.scope is not None:
+        return found
+    return replace(found, spec=replace(found.spec, parameters=replace(parameters, scope="Cluster")))
+
+
+def _validate_class(new: IngressClass, old: IngressClass | None) -> list[FieldError]:
+    spec = new.spec
+    errors: list[FieldError] = []
+    if not spec.controller:
+        errors.append(validation.required("spec.controller"))
+    elif "/" not in spec.controller:
+        said = 'must be a domain-prefixed path (such as "acme.io/foo")'
+        errors.append(validation.invalid("spec.controller", spec.controller, said))
+    if (found := spec.parameters) is not None:
+        at = "spec.parameters"
+        errors += [
+            validation.required(f"{at}.{name}", f"{name} is required")
+            for name, value in (("kind", found.kind), ("name", found.name))
+            if not value
+        ]
+        errors += validation.one_of(f"{at}.scope", found.scope or "", ("Cluster", "Namespace"))
+        if found.scope == "Namespace" and not found.namespace:
+            said = "`parameters.scope` is set to 'Namespace'"
+            errors.append(validation.required(f"{at}.namespace", said))
+        if found.scope == "Cluster" and found.namespace is not None:
+            said = "`parameters.scope` is set to 'Cluster'"
+            errors.append(validation.forbidden(f"{at}.namespace", said))
+    if old is not None:
+        errors += validation.immutable("spec.controller", spec.controller, old.spec.controller)
+    return errors
+
+
+def _parameters_cell(found: IngressClass) -> str:
+    named = found.spec.parameters
+    if named is None:
+        return "<none>"
+    kind = f"{named.kind}.{named.api_group}" if named.api_group else named.kind
+    return f"{kind}/{named.name}"
+
+
 def _hosts_cell(found: Ingress) -> str:
     return ",".join(rule.host for rule in found.spec.rules if rule.host) or "*"
 
@@ -160,5 +227,24 @@ INGRESSES: Kind[Ingress] = Kind(
         Column("Age", age_cell),
     ),
     validate=validate,
+    notice="are stored and served, but nothing routes by them yet",
+)
+
+INGRESS_CLASSES: Kind[IngressClass] = Kind(
+    name="IngressClass",
+    group="networking.k8s.io",
+    version="v1",
+    plural="ingressclasses",
+    singular="ingressclass",
+    type=IngressClass,
+    is_namespaced=False,
+    columns=(
+        Column("Controller", lambda found, _: found.spec.controller),
+        Column("Parameters", lambda found, _: _parameters_cell(found)),
+        Column("Age", age_cell),
+    ),
+    defaults=_default_class,
+    validate=_validate_class,
+    has_status=False,
     notice="are stored and served, but nothing routes by them yet",
 )

@@ -5,7 +5,7 @@ in the project branches on which kind it holds, except the controllers that act 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from proto.errors import FieldError
@@ -58,6 +58,19 @@ class ScalePaths:
     selector: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """How a version that is served becomes the one that is stored, and back, losing nothing.
+
+    Attributes:
+        kind: The stored version.
+    """
+
+    kind: "Kind[Any]"
+    to_stored: Callable[[Any], Any]
+    from_stored: Callable[[Any], Any]
+
+
 def _unchanged(resource: Any) -> Any:
     return resource
 
@@ -90,6 +103,8 @@ class Kind(Generic[R]):
         is_deleted_gracefully: A delete waits for an agent (or a controller) to confirm.
         permanent: Names of objects that may not be deleted.
         check_name: What is wrong with a name, of its path and the name.
+        conversion: Of a version that is served and not stored; None for one that is stored.
+        requested_by: A new object with who asks for it: ``(object, username, groups, uid)``.
         notice: What whoever writes one should know, since it does less than in Kubernetes: sent
             as a ``Warning``. Empty for a kind that is acted on.
     """
@@ -116,7 +131,14 @@ class Kind(Generic[R]):
     is_deleted_gracefully: bool = False
     permanent: tuple[str, ...] = ()
     check_name: Callable[[str, str], list[FieldError]] = validation.subdomain
+    conversion: Conversion | None = None
+    requested_by: Callable[[R, str, tuple[str, ...], str], R] | None = None
     notice: str = ""
+
+    @property
+    def stored(self) -> "Kind[Any]":
+        """The version in which objects are kept."""
+        return self if self.conversion is None else self.conversion.kind
 
     @property
     def api_version(self) -> str:
@@ -130,6 +152,43 @@ class Kind(Generic[R]):
 
     def __repr__(self) -> str:
         return f"<Kind {self.resource}>"
+
+
+def version_of(
+    stored: Kind[Any],
+    version: str,
+    type: type[R],
+    *,
+    to_stored: Callable[[Any], Any],
+    from_stored: Callable[[Any], Any],
+) -> Kind[R]:
+    """Another version of a kind: the same facts of objects that look different."""
+    return Kind(
+        name=stored.name,
+        group=stored.group,
+        version=version,
+        plural=stored.plural,
+        type=type,
+        singular=stored.singular,
+        is_namespaced=stored.is_namespaced,
+        short_names=stored.short_names,
+        categories=stored.categories,
+        columns=tuple(_column(column, to_stored) for column in stored.columns),
+        fields={name: _field(read, to_stored) for name, read in stored.fields.items()},
+        has_status=stored.has_status,
+        subresources=stored.subresources,
+        check_name=stored.check_name,
+        conversion=Conversion(stored, to_stored, from_stored),
+        notice=stored.notice,
+    )
+
+
+def _column(column: Column, to_stored: Callable[[Any], Any]) -> Column:
+    return replace(column, cell=lambda found, now_ms: column.cell(to_stored(found), now_ms))
+
+
+def _field(read: Callable[[Any], str], to_stored: Callable[[Any], Any]) -> Callable[[Any], str]:
+    return lambda found: read(to_stored(found))
 
 
 def format_age(since_ms: int, now_ms: int) -> str:

@@ -54,7 +54,7 @@ def defaults(found: ReplicaSet) -> ReplicaSet:
 
 
 def validate_workload(
-    selector: LabelSelector | None, template: PodTemplateSpec
+    selector: LabelSelector | None, template: PodTemplateSpec, kind: str = "deployment"
 ) -> list[FieldError]:
     """What a selector and a template owe each other, for every kind that has both."""
     errors: list[FieldError] = []
@@ -62,7 +62,7 @@ def validate_workload(
         errors.append(validation.required("spec.selector"))
     elif selector.is_empty:
         errors.append(
-            validation.invalid("spec.selector", "{}", "empty selector is invalid for deployment")
+            validation.invalid("spec.selector", "{}", f"empty selector is invalid for {kind}")
         )
     else:
         errors += validation.selector("spec.selector", selector)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from node_agent.core.observed import Container, State
 from orchestrator.core.node_verdicts import LOST_REASON
 from orchestrator.store import Compare, Put, TxnResult, Write, keys
-from proto import codec, kinds, subjects
+from proto import codec, subjects
 from proto.bus import Envelope
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
 from proto.kinds.kind import Kind
@@ -291,7 +291,7 @@ class Invariants:
                 continue
             known = {
                 keys.of(kind, entry.namespace, entry.name): entry.revision
-                for kind in kinds.ALL
+                for kind in plane.control.world.kinds.stored
                 for entry in plane.control.world.entries(kind)
             }
             if known != stored:

@@ -14,6 +14,7 @@ from orchestrator.api.openapi.schemas import (
     reference,
 )
 from proto.kinds.kind import Kind
+from proto.kinds.token import TokenRequest
 
 JSON = "application/json"
 _PATCHES = (
@@ -204,6 +205,9 @@ class _About:
         if name == "scale":
             add(parts.Scale, schemas)
             schema = reference(name_of(parts.Scale))
+        elif name == "token":
+            add(TokenRequest, schemas)
+            schema = reference(name_of(TokenRequest))
         elif name in ("binding", "eviction"):
             schema = {"type": "object"}
         found = {}

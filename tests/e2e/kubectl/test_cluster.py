@@ -156,6 +156,46 @@ def test_a_drained_node_is_left_by_its_pods(kubectl, namespace) -> None:
         kubectl("uncordon", node)
 
 
+def test_a_drain_waits_for_what_a_disruption_budget_wants_to_stay(kubectl, namespace) -> None:
+    inside = ("-n", namespace)
+    first, second = f"{PREFIX}-1", f"{PREFIX}-2"
+    available = "{.status.availableReplicas}{'\\n'}"
+    try:
+        kubectl("cordon", second)
+        kubectl("apply", "-f", "-", given=manifest(namespace, replicas=2))
+        kubectl("rollout", "status", "deployment/web", "--timeout=40s", *inside)
+        kubectl("create", "pdb", "web", "--selector=app=web", "--max-unavailable=1", *inside)
+        allowed = "--for=jsonpath={.status.disruptionsAllowed}=1"
+        kubectl("wait", allowed, "pdb/web", "--timeout=10s", *inside)
+        kubectl("uncordon", second)
+        watching = kubectl.start(
+            "get", "deployment", "web", "-w", "-o", f"jsonpath={available}", *inside
+        )
+        try:
+            drained = kubectl.run("drain", first, "--timeout=50s")
+        finally:
+            watching.terminate()
+        seen, _ = watching.communicate(timeout=10)
+    finally:
+        kubectl("uncordon", first)
+        kubectl("uncordon", second)
+    assert drained.code == 0, drained
+    assert drained.out.count(" evicted\n") == 2
+    assert (
+        drained.err.count("(will retry after 5s): Cannot evict pod as it would violate the pod's")
+        == 1
+    )
+    assert seen.split()[0] == "2"
+    assert "1" in seen.split()
+    assert set(seen.split()) <= {"1", "2"}  # never none: then the field would be absent
+    assert "" not in seen.splitlines()
+    placed = kubectl("get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}", *inside).split()
+    assert placed == [second] * 2
+    row = kubectl("get", "pdb", "web", "--no-headers", *inside).split()
+    assert row[:4] == ["web", "N/A", "1", "1"]
+    assert "Allowed disruptions:  1" in kubectl("describe", "pdb", "web", *inside)
+
+
 def test_a_pod_that_finds_no_node_says_why(kubectl, namespace) -> None:
     overrides = '{"spec":{"nodeSelector":{"disk":"none"}}}'
     kubectl("run", "p", f"--image={IMAGE}", f"--overrides={overrides}", "-n", namespace)

@@ -13,6 +13,7 @@ import aiohttp
 from orchestrator.api.app import Api
 from orchestrator.api.server import serving
 from orchestrator.runtime.streams import Streams
+from orchestrator.runtime.tokens import Tokens
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Writer
 from orchestrator.store import Put, Store, keys
@@ -84,6 +85,7 @@ class Running:
     url: str
     world: World
     verbs: Verbs
+    tokens: Tokens
     writer: Writer
     nodes: dict[str, Node]
     http: aiohttp.ClientSession
@@ -126,7 +128,9 @@ async def running(
     agents = MemoryBus(network, "agents")
     served = {"n1": serve_log, "breaking": break_off, **(nodes or {})}
     made = {name: Node(agents, name, serve) for name, serve in served.items()}
-    api = Api(world, verbs, Streams(MemoryBus(network, "orchestrator"), verbs.new_uid), clock)
+    tokens = Tokens(store, writer, world, clock, verbs.new_uid)
+    streams = Streams(MemoryBus(network, "orchestrator"), verbs.new_uid)
+    api = Api(world, verbs, tokens, streams, clock)
     async with asyncio.TaskGroup() as tasks:
         lead = tasks.create_task(writer.run(leader.create_revision))
         working = [tasks.create_task(node.run()) for node in made.values()]
@@ -136,6 +140,6 @@ async def running(
         async with AsyncExitStack() as stack, aiohttp.ClientSession() as http:
             chosen = await stack.enter_async_context(serving(api, "127.0.0.1", port))
             url = f"http://127.0.0.1:{chosen}"
-            yield Running(url, world, verbs, writer, made, http, stack.aclose, network)
+            yield Running(url, world, verbs, tokens, writer, made, http, stack.aclose, network)
         for task in (lead, *working):
             task.cancel()

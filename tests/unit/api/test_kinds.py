@@ -1,6 +1,7 @@
 """The everyday kinds through the API: what a small manifest becomes, and what is refused."""
 
 import base64
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +12,23 @@ from tests.unit.api.server import running
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 POD = {"containers": [{"name": "c", "image": "busybox"}]}
 JOB = {"template": {"spec": POD | {"restartPolicy": "Never"}}}
+WORKLOAD = {
+    "selector": {"matchLabels": {"a": "b"}},
+    "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD},
+}
+VOLUME = {
+    "capacity": {"storage": "1Gi"},
+    "accessModes": ["ReadOnlyMany", "ReadWriteOnce"],
+    "storageClassName": "fast",
+    "nfs": {"server": "s", "path": "/p"},
+}
+CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+TARGET = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
+SIGNING = {
+    "request": base64.b64encode(b"-----BEGIN CERTIFICATE REQUEST-----\n").decode(),
+    "signerName": "example.com/signer",
+    "usages": ["client auth"],
+}
 RBAC = "apis/rbac.authorization.k8s.io/v1"
 IN_DEFAULT = "namespaces/default"
 
@@ -74,6 +92,84 @@ MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
         {"spec": {"defaultBackend": {"service": {"name": "a", "port": {"number": 1}}}}},
         ["x", "<none>", "*", "", "80"],
     ),
+    "ReplicationController": (
+        f"api/v1/{IN_DEFAULT}/replicationcontrollers",
+        {"spec": {"template": WORKLOAD["template"]}},
+        ["x", 1, 0, 0],
+    ),
+    "StatefulSet": (
+        f"apis/apps/v1/{IN_DEFAULT}/statefulsets",
+        {"spec": WORKLOAD},
+        ["x", "0/1"],
+    ),
+    "DaemonSet": (
+        f"apis/apps/v1/{IN_DEFAULT}/daemonsets",
+        {"spec": WORKLOAD},
+        ["x", 0, 0, 0, 0, 0, "<none>"],
+    ),
+    "ControllerRevision": (
+        f"apis/apps/v1/{IN_DEFAULT}/controllerrevisions",
+        {"data": {"spec": {}}, "revision": 3},
+        ["x", "<none>", 3],
+    ),
+    "PersistentVolume": (
+        "api/v1/persistentvolumes",
+        {"spec": VOLUME},
+        ["x", "1Gi", "RWO,ROX", "Retain", "Pending", "", "fast", "<unset>", ""],
+    ),
+    "PersistentVolumeClaim": (
+        f"api/v1/{IN_DEFAULT}/persistentvolumeclaims",
+        {"spec": CLAIM},
+        ["x", "Pending", "", "", "", "", "<unset>"],
+    ),
+    "StorageClass": (
+        "apis/storage.k8s.io/v1/storageclasses",
+        {"provisioner": "example.com/disk"},
+        ["x", "example.com/disk", "Delete", "Immediate", "false"],
+    ),
+    "Endpoints": (
+        f"api/v1/{IN_DEFAULT}/endpoints",
+        {
+            "subsets": [
+                {"addresses": [{"ip": f"10.0.0.{n}"} for n in range(5)], "ports": [{"port": 1}]}
+            ]
+        },
+        ["x", "10.0.0.0:1,10.0.0.1:1,10.0.0.2:1 + 2 more..."],
+    ),
+    "EndpointSlice": (
+        f"apis/discovery.k8s.io/v1/{IN_DEFAULT}/endpointslices",
+        {
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.0.0.1"]}],
+            "ports": [{"port": 80}],
+        },
+        ["x", "IPv4", "80", "10.0.0.1"],
+    ),
+    "NetworkPolicy": (
+        f"apis/networking.k8s.io/v1/{IN_DEFAULT}/networkpolicies",
+        {
+            "spec": {
+                "podSelector": {"matchLabels": {"a": "b"}},
+                "egress": [{"ports": [{"port": 53}]}],
+            }
+        },
+        ["x", "a=b"],
+    ),
+    "IngressClass": (
+        "apis/networking.k8s.io/v1/ingressclasses",
+        {"spec": {"controller": "example.com/x", "parameters": {"kind": "P", "name": "p"}}},
+        ["x", "example.com/x", "P/p"],
+    ),
+    "HorizontalPodAutoscaler": (
+        f"apis/autoscaling/v2/{IN_DEFAULT}/horizontalpodautoscalers",
+        {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 3}},
+        ["x", "Deployment/web", "cpu: <unknown>/80%", "1", 3, 0],
+    ),
+    "CertificateSigningRequest": (
+        "apis/certificates.k8s.io/v1/certificatesigningrequests",
+        {"spec": SIGNING},
+        ["x"],
+    ),
     "Lease": (
         f"apis/coordination.k8s.io/v1/{IN_DEFAULT}/leases",
         {"spec": {"holderIdentity": "me"}},
@@ -105,16 +201,19 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
         assert status == 200
 
 
-@pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind != "Lease"])
+ACTED_ON = ("Lease", "PodDisruptionBudget")
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind not in ACTED_ON])
 async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
     path, body, _ = MANIFESTS[kind]
     async with running() as api:
         async with api.http.post(f"{api.url}/{path}", json=manifest(kind, body)) as response:
-            assert "are stored and served, but" in response.headers["Warning"]
+            assert re.search("are stored.*, but", response.headers["Warning"])
         patch = {"metadata": {"labels": {"a": "b"}}}
         headers = {"Content-Type": "application/merge-patch+json"}
         async with api.http.patch(f"{api.url}/{path}/x", json=patch, headers=headers) as response:
-            assert "are stored and served, but" in response.headers["Warning"]
+            assert re.search("are stored.*, but", response.headers["Warning"])
         async with api.http.delete(f"{api.url}/{path}/x") as response:
             assert "Warning" not in response.headers
 
@@ -163,6 +262,122 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
             "spec.rules[0].http.paths[0].pathType",
         ),
         ("Lease", {"spec": {"leaseDurationSeconds": 0}}, "spec.leaseDurationSeconds"),
+        ("ReplicationController", {}, "spec.selector"),
+        ("StatefulSet", {}, "spec.selector"),
+        (
+            "StatefulSet",
+            {"spec": WORKLOAD | {"podManagementPolicy": "Odd"}},
+            "spec.podManagementPolicy",
+        ),
+        (
+            "StatefulSet",
+            {"spec": WORKLOAD | {"updateStrategy": {"type": "OnDelete", "rollingUpdate": {}}}},
+            "spec.updateStrategy.rollingUpdate",
+        ),
+        (
+            "StatefulSet",
+            {"spec": WORKLOAD | {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Odd"}}},
+            "spec.persistentVolumeClaimRetentionPolicy.whenScaled",
+        ),
+        (
+            "StatefulSet",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"volumes": [{"name": "v"}]}}}},
+            "spec.template.spec.volumes",
+        ),
+        (
+            "DaemonSet",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"hostPID": True}}}},
+            "spec.template.spec.hostPID",
+        ),
+        (
+            "DaemonSet",
+            {"spec": WORKLOAD | {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}}},
+            "spec.updateStrategy.rollingUpdate.maxSurge",
+        ),
+        (
+            "DaemonSet",
+            {"spec": WORKLOAD | {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}}},
+            "spec.updateStrategy.rollingUpdate.maxUnavailable",
+        ),
+        (
+            "DaemonSet",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"restartPolicy": "Never"}}}},
+            "spec.template.spec.restartPolicy",
+        ),
+        ("ControllerRevision", {"revision": -1, "data": {"a": 1}}, "revision"),
+        ("ControllerRevision", {"revision": 1}, "data"),
+        ("PersistentVolume", {"spec": VOLUME | {"nfs": None}}, "spec"),
+        ("PersistentVolume", {"spec": VOLUME | {"hostPath": {"path": "/"}}}, "spec"),
+        ("PersistentVolume", {"spec": VOLUME | {"capacity": {}}}, "spec.capacity"),
+        ("PersistentVolume", {"spec": VOLUME | {"accessModes": ["Odd"]}}, "spec.accessModes[0]"),
+        ("PersistentVolumeClaim", {"spec": CLAIM | {"accessModes": []}}, "spec.accessModes"),
+        ("PersistentVolumeClaim", {"spec": CLAIM | {"resources": {}}}, "spec.resources[storage]"),
+        ("PersistentVolumeClaim", {"spec": CLAIM | {"volumeMode": "Odd"}}, "spec.volumeMode"),
+        ("StorageClass", {}, "provisioner"),
+        ("StorageClass", {"provisioner": "a", "reclaimPolicy": "Recycle"}, "reclaimPolicy"),
+        ("Endpoints", {"subsets": [{"ports": [{"port": 1}]}]}, "subsets[0]"),
+        ("Endpoints", {"subsets": [{"addresses": [{"ip": "x"}]}]}, "subsets[0].addresses[0].ip"),
+        ("EndpointSlice", {}, "addressType"),
+        (
+            "EndpointSlice",
+            {"addressType": "IPv6", "endpoints": [{"addresses": ["10.0.0.1"]}]},
+            "endpoints[0].addresses[0]",
+        ),
+        (
+            "EndpointSlice",
+            {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}] * 1001},
+            "endpoints",
+        ),
+        ("NetworkPolicy", {"spec": {"ingress": [{"from": [{}]}]}}, "spec.ingress[0].from[0]"),
+        (
+            "NetworkPolicy",
+            {
+                "spec": {
+                    "egress": [
+                        {"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["11.0.0.0/8"]}}]}
+                    ]
+                }
+            },
+            "spec.egress[0].to[0].ipBlock.except[0]",
+        ),
+        (
+            "NetworkPolicy",
+            {"spec": {"ingress": [{"ports": [{"port": 9, "endPort": 8}]}]}},
+            "spec.ingress[0].ports[0].endPort",
+        ),
+        ("NetworkPolicy", {"spec": {"policyTypes": ["Odd"]}}, "spec.policyTypes[0]"),
+        ("IngressClass", {"spec": {"controller": "x"}}, "spec.controller"),
+        ("HorizontalPodAutoscaler", {"spec": {"scaleTargetRef": TARGET}}, "spec.maxReplicas"),
+        ("HorizontalPodAutoscaler", {"spec": {"maxReplicas": 1}}, "spec.scaleTargetRef.kind"),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "minReplicas": 2}},
+            "spec.maxReplicas",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "metrics": [{"type": "Pods"}]}},
+            "spec.metrics[0].pods",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {
+                "spec": {
+                    "scaleTargetRef": TARGET,
+                    "maxReplicas": 1,
+                    "behavior": {"scaleUp": {"stabilizationWindowSeconds": 3601}},
+                }
+            },
+            "spec.behavior.scaleUp.stabilizationWindowSeconds",
+        ),
+        ("CertificateSigningRequest", {"spec": SIGNING | {"request": "eA=="}}, "spec.request"),
+        ("CertificateSigningRequest", {"spec": SIGNING | {"usages": ["odd"]}}, "spec.usages[0]"),
+        ("CertificateSigningRequest", {"spec": SIGNING | {"signerName": "x"}}, "spec.signerName"),
+        (
+            "CertificateSigningRequest",
+            {"spec": SIGNING | {"expirationSeconds": 1}},
+            "spec.expirationSeconds",
+        ),
     ],
 )
 async def test_a_wrong_field_is_named(kind: str, body: dict[str, Any], field: str):
@@ -211,6 +426,43 @@ async def test_a_secrets_text_becomes_data_and_is_not_shown():
             {"roleRef": {"kind": "Role", "name": "r"}},
             {"roleRef": {"kind": "Role", "name": "s"}},
             "roleRef",
+        ),
+        ("StatefulSet", {"spec": WORKLOAD}, {"spec": WORKLOAD | {"serviceName": "s"}}, "spec"),
+        (
+            "DaemonSet",
+            {"spec": WORKLOAD},
+            {
+                "spec": WORKLOAD
+                | {"selector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}}
+            },
+            "spec.selector",
+        ),
+        ("ControllerRevision", {"data": {"a": 1}}, {"data": {"a": 2}}, "data"),
+        (
+            "PersistentVolume",
+            {"spec": VOLUME},
+            {"spec": VOLUME | {"nfs": {"server": "t", "path": "/p"}}},
+            "spec.persistentvolumesource",
+        ),
+        (
+            "PersistentVolumeClaim",
+            {"spec": CLAIM},
+            {"spec": CLAIM | {"storageClassName": "s"}},
+            "spec",
+        ),
+        ("StorageClass", {"provisioner": "a"}, {"provisioner": "b"}, "provisioner"),
+        ("EndpointSlice", {"addressType": "IPv4"}, {"addressType": "IPv6"}, "addressType"),
+        (
+            "IngressClass",
+            {"spec": {"controller": "a.b/c"}},
+            {"spec": {"controller": "a.b/d"}},
+            "spec.controller",
+        ),
+        (
+            "CertificateSigningRequest",
+            {"spec": SIGNING},
+            {"spec": SIGNING | {"signerName": "a.b/c"}},
+            "spec",
         ),
     ],
 )

@@ -521,16 +521,6 @@ async def test_a_body_beyond_the_limit_is_too_large():
         assert (status, found["reason"]) == (413, "RequestEntityTooLarge")
 
 
-async def test_a_user_may_ask_who_it_is_and_what_it_may():
-    async with running() as api:
-        path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-        status, found = await api.ask("POST", path, {"kind": "SelfSubjectAccessReview", "spec": {}})
-        assert (status, found["status"]) == (201, {"allowed": True})
-        _, found = await api.ask("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
-        assert found["status"]["userInfo"]["username"]
-        assert (await api.ask("GET", path))[0] == 405
-
-
 @pytest.mark.parametrize("path", ["/version", "/version/", "/api/", "/apis/", "/openapi/v3", "/"])
 async def test_questions_about_the_server_are_answered_with_json(path):
     async with running() as api:
