@@ -114,7 +114,12 @@ def test_notices_of_kinds_may_be_left_out_and_other_warnings_not():
 )  # fmt: skip
 def test_invocations_are_found_in_command_lines(line, expected):
     found = commands.invocations(line, commands.kept())
-    assert [(one.command, set(one.flags)) for one in found] == expected
+    assert [(one.command, one.flags | one.shared) for one in found] == expected
+
+
+def test_a_commands_own_flag_is_not_that_of_every_command():
+    [found] = commands.invocations("kubectl debug p --profile=legacy -n x", commands.kept())
+    assert (found.flags, found.shared) == ({"--profile"}, {"--namespace"})
 
 
 def test_the_table_tells_what_works_from_what_is_refused_and_what_nobody_tried(page):

@@ -57,10 +57,16 @@ class Command(NamedTuple):
 
 
 class Invocation(NamedTuple):
-    """That command line asks for this command, with these flags by their long names."""
+    """That a command line asks for this command, with these flags by their long names.
+
+    Attributes:
+        flags: The command's own.
+        shared: Those of every command.
+    """
 
     command: str
     flags: frozenset[str]
+    shared: frozenset[str]
 
 
 def asked(kubectl: Path) -> list[Command]:
@@ -165,7 +171,8 @@ def _invocation(words: Iterable[str], commands: Mapping[str, Command]) -> Invoca
             name = f"{name} {word}".lstrip()
             if name in commands:
                 known |= {flag.name: flag for flag in commands[name].flags}
-    return Invocation(name, frozenset(flags))
+    own = {flag.name for flag in commands[name].flags} if name in commands else set()
+    return Invocation(name, frozenset(flags & own), frozenset(flags - own))
 
 
 def _named(word: str, known: Mapping[str, Flag]) -> list[Flag]:

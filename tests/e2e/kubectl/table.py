@@ -44,10 +44,10 @@ OWN = "its own"
 HEAD = """\
 # kubectl, command by command
 
-Every command and flag of kubectl {version}, and what the [sessions]({sessions}) show
-of it: {scenes} scenes with {invocations} invocations of a real kubectl against a real cluster, each
-with the output and the exit code it must have. Generated from them by `make table`; a test fails when this page says
-something else.
+Every command and flag of kubectl {version}, and what the [sessions]({sessions})
+show of it: {scenes} scenes with {invocations} invocations of a real kubectl against a real cluster,
+each with the output and the exit code it must have. `make table` writes this page from them, and a
+test fails when it says something else.
 
 * **works**: sessions show it, and it does what it does with Kubernetes.
 * **works, with a warning**: so it does, and the server adds what does not follow from it yet.
@@ -128,11 +128,17 @@ def _summary(commands: Mapping[str, Command], found: Sequence[Shown]) -> str:
 
 
 def _of(found: Iterable[Shown], command: str) -> list[Shown]:
-    return [one for one in found if command in (one.invocation.command, known.GLOBAL)]
+    if command == known.GLOBAL:
+        return [one for one in found if one.invocation.shared]
+    return [one for one in found if one.invocation.command == command]
+
+
+def _flags(one: Shown, command: str) -> frozenset[str]:
+    return one.invocation.shared if command == known.GLOBAL else one.invocation.flags
 
 
 def _using(found: Iterable[Shown], command: str, flag: str) -> list[Shown]:
-    return [one for one in _of(found, command) if flag in one.invocation.flags]
+    return [one for one in _of(found, command) if flag in _flags(one, command)]
 
 
 def _table(commands: Iterable[Command], found: Sequence[Shown]) -> str:
@@ -146,7 +152,7 @@ def _table(commands: Iterable[Command], found: Sequence[Shown]) -> str:
         rows.append((f"**{name}**", "", state(of_it), str(len(of_it)), ""))
         for group, flags in groups(command):
             tried = {flag: _using(found, command.name, flag.name) for flag in flags}
-            uses = [one for one in of_it if one.invocation.flags & {flag.name for flag in flags}]
+            uses = [one for one in of_it if _flags(one, command.name) & {f.name for f in flags}]
             rows.append(
                 (
                     f"· {group}",
