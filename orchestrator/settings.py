@@ -24,7 +24,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     )
     listen: Annotated[
         str,
-        _is("address of the Kubernetes API; it has no authentication yet: keep it on loopback"),
+        _is("address of the Kubernetes API; who reaches it is administrator: keep it on loopback"),
     ] = "127.0.0.1"
     port: Annotated[
         int,
