@@ -4,6 +4,7 @@ BIN := .venv/bin
 SEEDS ?= 200
 REQUESTS ?= 20000
 PYTEST_ARGS ?=
+WORKERS ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format simulate fuzz table bench setup python clean
@@ -17,7 +18,7 @@ demo: setup ## A cluster of three nodes: deploy, kill a node, watch it heal, rol
 test: setup ## Lint and every test: unit to multi-host end-to-end (PYTEST_ARGS="-k name" for some)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/pytest $(PYTEST_ARGS) || status=$$?; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
 lint: python ## ruff, mypy --strict and the import contracts

@@ -42,10 +42,11 @@ class Up:
         self.process: Process | None = None
         self._logs = folder
         self._runs = 0
+        self._port = servers.free_port()  # other tests run beside this one
 
     def start(self, *arguments: str, nodes: int = 2) -> Process:
         self._runs += 1
-        argv = [LONGSHORE, "up", f"--data={self.data}", f"--nodes={nodes}"]
+        argv = [LONGSHORE, "up", f"--data={self.data}", f"--nodes={nodes}", f"--port={self._port}"]
         argv += arguments
         log = self._logs / f"up-{self._runs}.log"
         self.process = Process("longshore up", argv, log, is_inner=False)

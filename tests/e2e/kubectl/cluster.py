@@ -12,6 +12,7 @@ from tests.e2e.engine import Engine
 from tests.e2e.images import busybox_root
 from tests.e2e.process import Process
 from tests.e2e.waiting import eventually
+from tests.servers import free_port
 
 ENGINE = Engine(Path("/var/run/docker.sock"))
 CLUSTER_LABEL = "longshore.dev/cluster"
@@ -45,7 +46,8 @@ def up(
     data = folder / "data"
     ENGINE.import_image(image, busybox_root())
     longshore = str(Path(sys.executable).parent / "longshore")
-    argv = ["env", *settings, longshore, "up", f"--data={data}"]
+    port = free_port()  # other tests run beside this one
+    argv = ["env", *settings, longshore, "up", f"--data={data}", f"--port={port}"]
     process = Process(
         "longshore up", [*argv, f"--nodes={nodes}", *options], folder / "up.log", is_inner=False
     )
