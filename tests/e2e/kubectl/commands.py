@@ -104,7 +104,7 @@ def _options(text: str) -> tuple[Flag, ...]:
 
 def written(kubectl: Path) -> str:
     """What ``commands.txt`` must hold of a binary."""
-    lines, section = [f"# {_version(kubectl)}"], ""
+    lines, section = [f"# {version_of(kubectl)}"], ""
     for command in asked(kubectl):
         if command.section != section:
             section = command.section
@@ -117,7 +117,8 @@ def written(kubectl: Path) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _version(kubectl: Path) -> str:
+def version_of(kubectl: Path) -> str:
+    """``1.32``."""
     found = re.search(r"v(\d+\.\d+)", _help(kubectl, "version", "--client"))
     assert found is not None
     return found[1]

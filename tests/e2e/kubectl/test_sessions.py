@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.e2e.conftest import REQUIRED
 from tests.e2e.kubeapi import KubeApi
 from tests.e2e.kubectl import binaries, commands
 from tests.e2e.kubectl.cluster import ENGINE, Up, up
@@ -27,11 +28,11 @@ OTHERS = [path for path in binaries.varied() if path != binaries.usual()]
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.skipif(
-        not binaries.found() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
+        not binaries.found() and os.environ.get(REQUIRED) != "1",
         reason="no kubectl on this machine",
     ),
     pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
+        not ENGINE.answers() and os.environ.get(REQUIRED) != "1",
         reason="no Docker engine answers at /var/run/docker.sock",
     ),
 ]
@@ -42,6 +43,19 @@ def cluster(tmp_path_factory) -> Iterator[Up]:
     assert binaries.found(), "no kubectl on this machine"
     with up(tmp_path_factory.mktemp("cluster"), IMAGE, nodes=2) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def kubectl() -> Path:
+    """The one whose words the sessions have."""
+    assert binaries.found(), "no kubectl on this machine"
+    found, wanted = binaries.usual(), commands.version()
+    if (version := commands.version_of(found)) != wanted:
+        reason = f"the sessions are those of kubectl {wanted}, and this one is {version}"
+        if os.environ.get(REQUIRED) == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +133,8 @@ def play(scene: Scene, kubectl: Path, cluster: Up, namespace: str, home: Path) -
 
 
 @pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.id)
-def test_a_scene_goes_as_written(scene, cluster, names, tmp_path) -> None:
-    play(scene, binaries.usual(), cluster, next(names), tmp_path)
+def test_a_scene_goes_as_written(scene, kubectl, cluster, names, tmp_path) -> None:
+    play(scene, kubectl, cluster, next(names), tmp_path)
 
 
 @pytest.mark.parametrize("binary", OTHERS, ids=lambda path: path.name)
@@ -129,9 +143,5 @@ def test_other_versions_work_as_well(scene, binary, cluster, names, tmp_path) ->
     play(scene, binary, cluster, next(names), tmp_path)
 
 
-@pytest.mark.skipif(
-    not binaries.found() or not binaries.usual().name.endswith(commands.version()),
-    reason="no kubectl of the version whose commands are kept",
-)
-def test_the_kept_commands_are_those_of_the_binary() -> None:
-    assert commands.KEPT.read_text() == commands.written(binaries.usual())
+def test_the_kept_commands_are_those_of_the_binary(kubectl) -> None:
+    assert commands.KEPT.read_text() == commands.written(kubectl)
