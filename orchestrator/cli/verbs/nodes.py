@@ -80,13 +80,9 @@ async def _nodes(
     return [(nodes, node) for node in await objects(session, selection, labels=labels)]
 
 
-async def drain(
-    session: Session, names: Sequence[str], labels: str, options: DrainOptions
-) -> int | None:
+async def drain(session: Session, names: Sequence[str], labels: str, options: DrainOptions) -> None:
     """Cordon, then evict what runs there, and wait until it is gone."""
-    nodes = await _nodes(session, names, labels)
-    code = None
-    for type, node in nodes:
+    for type, node in await _nodes(session, names, labels):
         name = node["metadata"]["name"]
         await _cordoned(session, type, node, is_on=True, dry_run=options.dry_run)
         try:
@@ -98,7 +94,6 @@ async def drain(
                 hint=f"longshore get pods -A --field-selector spec.nodeName={name}",
             ) from None
         session.screen.say(f"node/{name} drained{DRY_RUNS.get(options.dry_run, '')}")
-    return code
 
 
 async def _emptied(session: Session, node: str, options: DrainOptions) -> None:
