@@ -8,7 +8,7 @@ from msgspec import Struct
 from orchestrator.cli.client import Json
 from orchestrator.cli.durations import seconds
 from orchestrator.cli.refused import Refused, ServerRefused
-from orchestrator.cli.resources import ResourceType, Selection, select
+from orchestrator.cli.resources import ResourceType, Selection
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.change import changed
 from orchestrator.cli.verbs.delete import gone
@@ -73,10 +73,11 @@ async def _nodes(
         raise Refused("name a node, or give a --selector", hint="longshore get nodes")
     types = await session.client.types()
     nodes = types.named("nodes")
-    if any("/" in name for name in names):
-        [selection] = select(names, types)
-    else:
-        selection = Selection(nodes, tuple(names))
+    for name in names:
+        kind, slash, _ = name.partition("/")
+        if slash and types.named(kind) != nodes:
+            raise Refused(f"{name} is no node", hint="longshore get nodes")
+    selection = Selection(nodes, tuple(name.rpartition("/")[2] for name in names))
     return [(nodes, node) for node in await objects(session, selection, labels=labels)]
 
 
