@@ -52,6 +52,11 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """Ends with 1 when there is no such command."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As for a command."""
+        with _wrong_use_is_1():
+            return super().parse_args(ctx, list(normalized(args, self.params)))
+
     def invoke(self, ctx: Any) -> Any:
         """The command that is named."""
         with _wrong_use_is_1():

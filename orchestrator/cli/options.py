@@ -9,7 +9,7 @@ from orchestrator.cli import completion
 Resources = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="TYPE [NAME...] | TYPE/NAME...",
+        metavar="TYPE [NAME] | TYPE/NAME",
         show_default=False,
         autocompletion=completion.resources,
         help="For example: pods, pod web, deploy/web, pods,services, all.",
@@ -71,7 +71,7 @@ Overwrite = Annotated[
 Words = Annotated[
     list[str],
     typer.Argument(
-        metavar="TYPE NAME... | TYPE/NAME...",
+        metavar="TYPE NAME | TYPE/NAME",
         show_default=False,
         autocompletion=completion.resources,
         help="Which objects, for example: deployment web, deploy/web, pods -l app=web.",
@@ -89,7 +89,7 @@ Pod = Annotated[
 Nodes = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="NODE...", show_default=False, autocompletion=completion.nodes, help="Which."
+        metavar="NODE", show_default=False, autocompletion=completion.nodes, help="Which."
     ),
 ]
 Stdin = Annotated[bool, typer.Option("--stdin", "-i", help="Pass standard input on.")]

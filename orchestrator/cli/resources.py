@@ -122,10 +122,21 @@ def _kind_name(type: ResourceType) -> tuple[str, ...]:
 
 
 class Selection(Struct, frozen=True):
-    """Some objects of one kind: those named, or when no name is given all of them."""
+    """Some objects of one kind: those named, or when no name is given all of them.
+
+    Attributes:
+        namespace: Where a manifest says they are; empty for the one of the command.
+    """
 
     type: ResourceType
     names: tuple[str, ...] = ()
+    namespace: str = ""
+
+    @property
+    def singles(self) -> "list[Selection]":
+        """One for each name; all of the kind stay together."""
+        each = [Selection(self.type, (name,), self.namespace) for name in self.names]
+        return each or [self]
 
 
 def select(words: Sequence[str], types: Types) -> list[Selection]:
@@ -150,7 +161,7 @@ def select(words: Sequence[str], types: Types) -> list[Selection]:
 
 
 def _each_named(words: Sequence[str], types: Types) -> list[Selection]:
-    selections: list[Selection] = []
+    selections = []
     for word in words:
         kind, slash, name = word.partition("/")
         if not slash or not kind or not name or "/" in name:
@@ -158,12 +169,19 @@ def _each_named(words: Sequence[str], types: Types) -> list[Selection]:
                 f"{word!r} is not TYPE/NAME",
                 hint=f"write every object so, as in {words[0].strip('/')}, or TYPE NAME NAME",
             )
-        type = types.named(kind)
-        if selections and selections[-1].type == type:
-            selections[-1] = Selection(type, (*selections[-1].names, name))
+        selections.append(Selection(types.named(kind), (name,)))
+    return joined(selections)
+
+
+def joined(selections: Iterable[Selection]) -> list[Selection]:
+    """Neighbours of one kind and namespace as one."""
+    found: list[Selection] = []
+    for one in selections:
+        if found and (found[-1].type, found[-1].namespace) == (one.type, one.namespace):
+            found[-1] = Selection(one.type, (*found[-1].names, *one.names), one.namespace)
         else:
-            selections.append(Selection(type, (name,)))
-    return selections
+            found.append(one)
+    return found
 
 
 def parse_discovery(*answers: Any) -> Types:

@@ -15,7 +15,7 @@ from orchestrator.cli.where import Where
 Changes = Annotated[
     list[str],
     typer.Argument(
-        metavar="TYPE NAME... KEY=VALUE... KEY-...",
+        metavar="TYPE NAME KEY=VALUE KEY-",
         show_default=False,
         help="Which objects, and then what is set and what is removed.",
     ),

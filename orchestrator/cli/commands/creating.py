@@ -16,7 +16,7 @@ SHORT = {"namespace": "ns", "deployment": "deploy", "configmap": "cm", "servicea
 Name = Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="Its name.")]
 Args = Annotated[
     list[str] | None,
-    typer.Argument(metavar="-- COMMAND...", show_default=False, help="What it runs."),
+    typer.Argument(metavar="-- COMMAND", show_default=False, help="What it runs."),
 ]
 Images = Annotated[
     list[str], typer.Option("--image", metavar="IMAGE", help="One for each container.")

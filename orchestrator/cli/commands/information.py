@@ -58,7 +58,7 @@ def top_pods(
     at: Where,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="POD...", show_default=False, autocompletion=shared.completion.pods),
+        typer.Argument(metavar="POD", show_default=False, autocompletion=shared.completion.pods),
     ] = None,
     *,
     selector: shared.Selector = "",

@@ -100,7 +100,7 @@ def taint(
     words: Annotated[
         list[str],
         typer.Argument(
-            metavar="node NAME... KEY=VALUE:EFFECT... KEY-...",
+            metavar="node NAME KEY=VALUE:EFFECT KEY-",
             show_default=False,
             help="Which nodes; and what is added, and removed.",
         ),

@@ -114,7 +114,7 @@ def execute(
     pod: shared.Pod,
     command_line: Annotated[
         list[str] | None,
-        typer.Argument(metavar="-- COMMAND...", show_default=False, help="What to run."),
+        typer.Argument(metavar="-- COMMAND", show_default=False, help="What to run."),
     ] = None,
     *,
     container: shared.Container = "",
@@ -151,7 +151,7 @@ def port_forward(
     ports: Annotated[
         list[str],
         typer.Argument(
-            metavar="[LOCAL:]REMOTE...", show_default=False, help="8080, 5000:8080, :8080."
+            metavar="[LOCAL:]REMOTE", show_default=False, help="8080, 5000:8080, :8080."
         ),
     ],
     *,

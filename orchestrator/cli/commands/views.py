@@ -60,7 +60,7 @@ DocumentOutput = Annotated[
 
 
 def why(at: Where, names: Named, *, output: DocumentOutput = "") -> None:
-    """Why it is pending, restarting, not ready, terminating or gone: in words.
+    """Why a pod is pending, restarting, not ready or gone, or a node lost: in words.
 
     Says what is so, what shows it (events, exit codes, the scheduler's reasons node by node, the
     last lines of a log), and what to type next. Exit code 0 also where something is wrong.

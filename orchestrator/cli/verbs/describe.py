@@ -43,8 +43,7 @@ async def describe(session: Session, words: Sequence[str], options: DescribeOpti
             listed = await _matching(session, selection, options)
             found.extend((selection.type, item) for item in listed)
 
-        singles = [Selection(selection.type, (name,)) for name in selection.names] or [selection]
-        code = await each(session, singles, collect) or code
+        code = await each(session, selection.singles, collect) or code
     if not found and code is None:
         where = "" if options.is_everywhere else f" in {session.namespace} namespace."
         session.screen.tell(f"No resources found{where}")

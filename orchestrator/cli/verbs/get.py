@@ -8,11 +8,12 @@ from msgspec import Struct
 from orchestrator.cli import formats
 from orchestrator.cli.client import JSON, TABLE, Gone, Json
 from orchestrator.cli.refused import Refused, ServerRefused
-from orchestrator.cli.resources import ResourceType, Selection, select
+from orchestrator.cli.resources import ResourceType, Selection, Types, joined, select
 from orchestrator.cli.screen import Columns
 from orchestrator.cli.session import Session
 from orchestrator.cli.templates import find
 from orchestrator.cli.verbs import manifests
+from orchestrator.cli.verbs.apply import placed
 from orchestrator.cli.verbs.tables import TableOptions, TableView
 from orchestrator.cli.watching import followed
 
@@ -38,16 +39,20 @@ class GetOptions(Struct, frozen=True, kw_only=True):
     files: tuple[str, ...] = ()
 
 
-async def get(session: Session, words: Sequence[str], options: GetOptions) -> None:
-    """Show them."""
+async def get(session: Session, words: Sequence[str], options: GetOptions) -> int | None:
+    """Show them. Returns 1 when one that is named is not there."""
     formats.check(options.output)
     selections = await selected(session, words, options.files)
     if options.is_watching or options.is_watching_only:
         await _watch(session, selections, options)
-    elif options.output in formats.TABLES:
-        await _show_tables(session, selections, options)
+    absent = _Absent(options)
+    if options.output in formats.TABLES:
+        await _show_tables(session, selections, options, absent)
     else:
-        await _show_text(session, selections, options)
+        await _show_text(session, selections, options, absent)
+    for error in absent.errors:
+        session.screen.tell(str(error))
+    return 1 if absent.errors else None
 
 
 async def selected(
@@ -60,16 +65,19 @@ async def selected(
     """
     types = await session.client.types()
     if files:
-        return [
-            Selection(types.of_kind(found["apiVersion"], found["kind"]), (manifests.name(found),))
-            for found in manifests.read(files)
-        ]
+        return joined(_named_by(session, types, found) for found in manifests.read(files))
     if not words:
         raise Refused(
             "name what: TYPE, TYPE NAME or TYPE/NAME",
             hint="for example pods, pod web, deploy/web; `longshore api-resources` lists the types",
         )
     return select(words, types)
+
+
+def _named_by(session: Session, types: Types, manifest: Json) -> Selection:
+    type = types.of_kind(manifest["apiVersion"], manifest["kind"])
+    metadata = placed(session, type, manifest)["metadata"]
+    return Selection(type, (metadata["name"],), metadata.get("namespace", ""))
 
 
 async def objects(
@@ -86,7 +94,7 @@ async def objects(
         ServerRefused: A named one is not there.
     """
     type, client = selection.type, session.client
-    namespace = "" if is_everywhere else session.namespace
+    namespace = "" if is_everywhere else selection.namespace or session.namespace
     if selection.names:
         return [await client.get(type.path(namespace, name)) for name in selection.names]
     found = [page async for page in _pages(session, type, JSON, labels, fields, namespace)]
@@ -107,23 +115,24 @@ async def _pages(
 
 
 async def _show_text(
-    session: Session, selections: Sequence[Selection], options: GetOptions
+    session: Session, selections: Sequence[Selection], options: GetOptions, absent: "_Absent"
 ) -> None:
     found: list[Json] = []
     for selection in selections:
-        with _absent_ignored(options):
-            found += await objects(
-                session,
-                selection,
-                labels=options.labels,
-                fields=options.fields,
-                is_everywhere=options.is_everywhere,
-            )
+        for single in selection.singles:
+            with absent.noted():
+                found += await objects(
+                    session,
+                    single,
+                    labels=options.labels,
+                    fields=options.fields,
+                    is_everywhere=options.is_everywhere,
+                )
     if options.sort_by:
         found.sort(key=lambda item: _sort_key(options.sort_by, item))
     is_single = len(selections) == 1 and len(selections[0].names) == 1
     if is_single and not found:
-        return  # it was ignored
+        return
     value: Json = (
         found[0]
         if is_single
@@ -140,24 +149,23 @@ async def _show_text(
 
 
 async def _show_tables(
-    session: Session, selections: Sequence[Selection], options: GetOptions
+    session: Session, selections: Sequence[Selection], options: GetOptions, absent: "_Absent"
 ) -> None:
     is_first = True
     for selection in selections:
-        with _absent_ignored(options):
-            tables = await _tables(session, selection, options)
-            rows = [row for table in tables for row in table["rows"] or ()]
-            if not rows:
-                continue
-            if options.sort_by:
-                rows.sort(key=lambda row: _sort_key(options.sort_by, row["object"]))
-            view = _view(tables[0], selection, options, is_one_of_many=len(selections) > 1)
-            if not is_first:
-                session.screen.say("")
-            shown = [view.row(row) for row in rows]
-            session.screen.table(view.header, shown, has_header=options.has_header)
-            is_first = False
-    if is_first and not options.ignores_absent:
+        tables = await _tables(session, selection, options, absent)
+        rows = [row for table in tables for row in table["rows"] or ()]
+        if not rows:
+            continue
+        if options.sort_by:
+            rows.sort(key=lambda row: _sort_key(options.sort_by, row["object"]))
+        view = _view(tables[0], selection, options, is_one_of_many=len(selections) > 1)
+        if not is_first:
+            session.screen.say("")
+        shown = [view.row(row) for row in rows]
+        session.screen.table(view.header, shown, has_header=options.has_header)
+        is_first = False
+    if is_first and not options.ignores_absent and not absent.errors:
         _say_none(session, selections, options)
 
 
@@ -167,9 +175,11 @@ def _say_none(session: Session, selections: Sequence[Selection], options: GetOpt
     session.screen.tell(f"No resources found{where}")
 
 
-async def _tables(session: Session, selection: Selection, options: GetOptions) -> list[Json]:
+async def _tables(
+    session: Session, selection: Selection, options: GetOptions, absent: "_Absent"
+) -> list[Json]:
     type, client = selection.type, session.client
-    namespace = "" if options.is_everywhere else session.namespace
+    namespace = "" if options.is_everywhere else selection.namespace or session.namespace
     if not selection.names:
         wanted = (options.labels, options.fields, namespace)
         return [page async for page in _pages(session, type, _accept(options), *wanted)]
@@ -178,7 +188,8 @@ async def _tables(session: Session, selection: Selection, options: GetOptions) -
     found = []
     for name in selection.names:
         params = {"includeObject": "Object"} if options.sort_by else {}
-        found.append(await client.get(type.path(namespace, name), params, accept=TABLE))
+        with absent.noted():
+            found.append(await client.get(type.path(namespace, name), params, accept=TABLE))
     return found
 
 
@@ -205,7 +216,7 @@ async def _watch(session: Session, selections: Sequence[Selection], options: Get
         raise Refused("--watch takes one kind, or one object", hint="longshore get pods --watch")
     [selection] = selections
     type, accept = selection.type, _accept(options)
-    namespace = "" if options.is_everywhere else session.namespace
+    namespace = "" if options.is_everywhere else selection.namespace or session.namespace
     name = f"metadata.name={selection.names[0]}" if selection.names else ""
     fields = ",".join(filter(None, (options.fields, name)))
     if name:  # a wrong name is an error, and nothing to wait for
@@ -271,13 +282,23 @@ class _Shown:
                 self._columns.print(row)
 
 
-@contextlib.contextmanager
-def _absent_ignored(options: GetOptions) -> Iterator[None]:
-    try:
-        yield
-    except ServerRefused as error:
-        if not (options.ignores_absent and error.code == 404):
-            raise
+class _Absent:
+    """Named objects that are not there: the others are shown first."""
+
+    def __init__(self, options: GetOptions) -> None:
+        self._is_ignored = options.ignores_absent
+        self.errors: list[ServerRefused] = []
+
+    @contextlib.contextmanager
+    def noted(self) -> Iterator[None]:
+        """Go on although it is not there."""
+        try:
+            yield
+        except ServerRefused as error:
+            if error.code != 404:
+                raise
+            if not self._is_ignored:
+                self.errors.append(error)
 
 
 def _sort_key(path: str, object: Json) -> tuple[int, float, str]:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from orchestrator.cli.client import Json
 from orchestrator.cli.durations import seconds
 from orchestrator.cli.refused import Refused, ServerRefused
-from orchestrator.cli.resources import ResourceType, Selection, select
+from orchestrator.cli.resources import ResourceType, Selection
 from orchestrator.cli.session import Session
 from orchestrator.cli.verbs.change import changed
 from orchestrator.cli.verbs.delete import gone
@@ -73,20 +73,17 @@ async def _nodes(
         raise Refused("name a node, or give a --selector", hint="longshore get nodes")
     types = await session.client.types()
     nodes = types.named("nodes")
-    if any("/" in name for name in names):
-        [selection] = select(names, types)
-    else:
-        selection = Selection(nodes, tuple(names))
+    for name in names:
+        kind, slash, _ = name.partition("/")
+        if slash and types.named(kind) != nodes:
+            raise Refused(f"{name} is no node", hint="longshore get nodes")
+    selection = Selection(nodes, tuple(name.rpartition("/")[2] for name in names))
     return [(nodes, node) for node in await objects(session, selection, labels=labels)]
 
 
-async def drain(
-    session: Session, names: Sequence[str], labels: str, options: DrainOptions
-) -> int | None:
+async def drain(session: Session, names: Sequence[str], labels: str, options: DrainOptions) -> None:
     """Cordon, then evict what runs there, and wait until it is gone."""
-    nodes = await _nodes(session, names, labels)
-    code = None
-    for type, node in nodes:
+    for type, node in await _nodes(session, names, labels):
         name = node["metadata"]["name"]
         await _cordoned(session, type, node, is_on=True, dry_run=options.dry_run)
         try:
@@ -98,7 +95,6 @@ async def drain(
                 hint=f"longshore get pods -A --field-selector spec.nodeName={name}",
             ) from None
         session.screen.say(f"node/{name} drained{DRY_RUNS.get(options.dry_run, '')}")
-    return code
 
 
 async def _emptied(session: Session, node: str, options: DrainOptions) -> None:

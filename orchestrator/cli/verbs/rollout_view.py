@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cli.rollout import PodLine, Rollout, Verdict, changes, counted
-from orchestrator.cli.screen import Screen, style_of
-from orchestrator.cli.verbs.why import finding_lines, printable
+from orchestrator.cli.screen import Screen, printable, style_of
+from orchestrator.cli.verbs.why import finding_lines
 from orchestrator.cli.why import words
 
 BAR = 30

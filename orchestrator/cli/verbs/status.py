@@ -25,10 +25,10 @@ from orchestrator.cli.overview import (
     summed,
 )
 from orchestrator.cli.refused import Refused, ServerRefused
-from orchestrator.cli.screen import Screen
+from orchestrator.cli.screen import Screen, printable
 from orchestrator.cli.session import Session
 from orchestrator.cli.typed import path_of
-from orchestrator.cli.verbs.why import check, now_ms, printable
+from orchestrator.cli.verbs.why import check, now_ms
 from orchestrator.cli.why import words
 from orchestrator.cli.why.placing import amount
 from proto import codec, quantity

@@ -63,7 +63,8 @@ async def _targets(
     found = []
     for selection in selections:
         if selection.names:
-            found += [(selection.type, session.namespace, name) for name in selection.names]
+            namespace = selection.namespace or session.namespace
+            found += [(selection.type, namespace, name) for name in selection.names]
             if options.until not in ("delete", "create"):
                 await objects(session, selection)  # a wrong name is an error, not a wait
             continue

@@ -15,7 +15,7 @@ from orchestrator.cli.connection import translated
 from orchestrator.cli.mirror import glanced, listed, understood
 from orchestrator.cli.refused import Refused, ServerRefused
 from orchestrator.cli.resources import ResourceType, select
-from orchestrator.cli.screen import Screen
+from orchestrator.cli.screen import Screen, printable
 from orchestrator.cli.session import Session
 from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
@@ -219,12 +219,3 @@ def finding_lines(finding: Finding) -> list[Text]:
         lines.append(Text("  Next:"))
         lines += [Text(f"    {printable(one)}", style="cyan") for one in finding.next]
     return lines
-
-
-def printable(text: str) -> str:
-    """One line without what would move a terminal's cursor: logs and messages may hold anything.
-
-    >>> printable("a" + chr(27) + "[2Jb")
-    'a?[2Jb'
-    """
-    return "".join(one if one.isprintable() else " " if one.isspace() else "?" for one in text)

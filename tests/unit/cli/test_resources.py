@@ -1,7 +1,7 @@
 import pytest
 
 from orchestrator.cli.refused import Refused
-from orchestrator.cli.resources import Selection, Types, parse_discovery, select
+from orchestrator.cli.resources import Selection, Types, joined, parse_discovery, select
 
 
 def group(name: str, *versions: dict) -> dict:
@@ -115,6 +115,12 @@ def test_words_select_objects_as_they_do_for_kubectl(types: Types, words, found)
     selections = select(words, types)
     assert [(one.type.plural, one.names) for one in selections] == found
     assert all(isinstance(one, Selection) for one in selections)
+
+
+def test_neighbours_in_different_namespaces_stay_apart(types: Types) -> None:
+    pods = types.named("pods")
+    one, two, three = (Selection(pods, (name,), space) for name, space in ("am", "bm", "cn"))
+    assert joined([one, two, three]) == [Selection(pods, ("a", "b"), "m"), three]
 
 
 @pytest.mark.parametrize("words", [["po/a", "b"], ["pods", "po/a"], ["po/"], ["/a"], ["po/a/b"]])
