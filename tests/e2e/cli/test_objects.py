@@ -6,6 +6,7 @@ import signal
 import pytest
 import yaml
 
+from tests.e2e.kubectl.definitions import DEFINITION, OBJECT
 from tests.e2e.waiting import eventually
 
 SERVE = "trap 'exit 0' TERM; mkdir -p /www; echo hello > /www/index.html; httpd -p 8080 -h /www; while :; do sleep 0.1; done"
@@ -319,6 +320,15 @@ def test_the_cluster_explains_itself(web) -> None:
     assert first.split() == ["deployments", "deploy", "apps/v1", "true", "Deployment"]
     assert "Client Version: " in version
     assert "Server Version: v1." in version
+
+
+def test_a_kind_and_an_object_of_it_are_applied_together(web) -> None:
+    applied = web("apply", "-f", "-", given=f"{DEFINITION}---{OBJECT}")
+    assert applied.splitlines()[1] == "crontab.stable.example.com/nightly created"
+    assert web("get", "ct").splitlines()[0].split() == ["NAME", "SCHEDULE", "AGE"]
+    assert "Cron Spec:  0 3 * * *" in web("describe", "crontab/nightly")
+    web("delete", "crd", "crontabs.stable.example.com")
+    assert "doesn't have a resource type" in web.fails("get", "ct")
 
 
 def test_what_is_used_is_shown_or_said_to_be_unknown(web) -> None:
