@@ -65,6 +65,10 @@ class Client:
             self._types = parse_discovery(core, named)
         return self._types
 
+    def forget_types(self) -> None:
+        """Ask for the kinds again when they are needed: one has come."""
+        self._types = None
+
     async def ask(
         self,
         verb: str,

@@ -4,7 +4,9 @@ The server keeps track of whose fields are whose: what another manager owns is a
 is taken over on purpose, and what a manifest no longer says is removed.
 """
 
+import asyncio
 import difflib
+import time
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -19,6 +21,11 @@ from orchestrator.cli.verbs.results import Outcome, each
 from proto.errors import Rejected
 
 MANAGER = "longshore"
+
+SERVED_S_MAX = 10.0
+SERVED_LOOK_S = 0.1
+"""A kind is served a moment after its declaration is stored."""
+
 STRICT = {
     "strict": "Strict",
     "true": "Strict",
@@ -55,9 +62,9 @@ class ApplyOptions(Struct, frozen=True, kw_only=True):
 async def apply(session: Session, objects: Sequence[Json], options: ApplyOptions) -> int | None:
     """Make each so, and say what that took."""
     options.outcome.check()
-    types = await session.client.types()
 
     async def act(manifest: Json) -> None:
+        types = await session.client.types()
         type = types.of_kind(manifest["apiVersion"], manifest["kind"])
         manifest = placed(session, type, manifest)
         before = await _live(session, type, manifest)
@@ -66,6 +73,8 @@ async def apply(session: Session, objects: Sequence[Json], options: ApplyOptions
             return
         after = await _applied(session, type, manifest, options)
         options.outcome.tell(session, after, _verb(before, after))
+        if type.kind == "CustomResourceDefinition" and not options.outcome.params:
+            await _served(session, after)
 
     return await each(session, objects, act)
 
@@ -92,6 +101,24 @@ async def diff(session: Session, objects: Sequence[Json], options: ApplyOptions)
             session.screen.say(line.rstrip("\n"), style=_style(line))
         code = max(code, 1 if lines else 0)
     return code
+
+
+async def _served(session: Session, definition: Json) -> None:
+    """Until objects of a kind that was declared just now can be made: they may come next."""
+    spec = definition["spec"]
+    version = next((one["name"] for one in spec["versions"] if one.get("served")), "")
+    deadline_s = time.monotonic() + SERVED_S_MAX
+    while True:
+        session.client.forget_types()
+        types = await session.client.types()
+        try:
+            types.of_kind(f"{spec['group']}/{version}", spec["names"]["kind"])
+        except Refused:
+            if time.monotonic() > deadline_s:
+                return  # what comes next will say it
+            await asyncio.sleep(SERVED_LOOK_S)
+        else:
+            return
 
 
 def placed(session: Session, type: ResourceType, manifest: Json) -> Json:

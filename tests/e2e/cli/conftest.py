@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -69,6 +70,11 @@ class Longshore:
         answer = self.run(*arguments, given=given, **env)
         assert answer.code == code, (arguments, answer)
         return answer.err
+
+    def together(self, *commands: str) -> list[str]:
+        """What commands print that change nothing and must succeed: run at the same time."""
+        with ThreadPoolExecutor(4) as pool:
+            return list(pool.map(lambda command: self(*command.split()), commands))
 
     @contextmanager
     def beside(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:

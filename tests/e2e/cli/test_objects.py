@@ -4,7 +4,9 @@ import json
 import signal
 
 import pytest
+import yaml
 
+from tests.e2e.kubectl.definitions import DEFINITION, OBJECT
 from tests.e2e.waiting import eventually
 
 SERVE = "trap 'exit 0' TERM; mkdir -p /www; echo hello > /www/index.html; httpd -p 8080 -h /www; while :; do sleep 0.1; done"
@@ -83,32 +85,51 @@ def test_who_owns_a_field_is_asked_before_it_is_taken(web) -> None:
     )
 
 
-def test_objects_are_shown_as_tables_and_as_text(web) -> None:
-    header, row = web("get", "deploy", "web").splitlines()
+def test_objects_are_shown_as_tables(web) -> None:
+    one, wide, pods, both, sorted_ = web.together(
+        "get deploy web",
+        "get deploy/web -o wide",
+        "get po -l app=web --no-headers",
+        "get deploy,sa --show-labels",
+        "get pods -L app --sort-by=.metadata.name",
+    )
+    header, row = one.splitlines()
     assert header.split() == ["NAME", "READY", "UP-TO-DATE", "AVAILABLE", "AGE"]
     assert row.startswith("web    2/2     2            2           ")
-    wide = web("get", "deploy/web", "-o", "wide")
     assert "app=web" in wide
-    assert web("get", "po", "-l", "app=web", "--no-headers").count("1/1     Running") == 2
-    both = web("get", "deploy,sa", "--show-labels")
+    assert pods.count("1/1     Running") == 2
     assert "deployment.apps/web" in both
     assert "\n\nNAME" in both
     assert "serviceaccount/robot" in both
-    everything = web("get", "all", "-A", "-o", "name").split()
-    assert "deployment.apps/web" in everything
-    assert sum(name.startswith("pod/web-") for name in everything) == 2
-    names = web("get", "pods", "-o", "jsonpath={range .items[*]}{.metadata.name}{'\\n'}{end}")
+    assert sorted_.split()[-1] == "web"
+
+
+def test_objects_are_shown_as_text(web) -> None:
+    everything, names, as_json, as_yaml = web.together(
+        "get all -A -o name",
+        "get pods -o jsonpath={.items[*].metadata.name}",
+        "get deploy web -o=json",
+        "get deploy web -o yaml",
+    )
+    assert "deployment.apps/web" in everything.split()
+    assert sum(name.startswith("pod/web-") for name in everything.split()) == 2
     assert len(names.split()) == 2
-    assert json.loads(web("get", "deploy", "web", "-o=json"))["kind"] == "Deployment"
+    assert json.loads(as_json)["kind"] == "Deployment"
+    assert yaml.safe_load(as_yaml) == json.loads(as_json)
     assert web("get", "-f", "-", "-o", "name", given=manifest(web.image)).split() == [
         "deployment.apps/web",
         "serviceaccount/robot",
     ]
-    assert web("get", "pods", "-L", "app", "--sort-by=.metadata.name").split()[-1] == "web"
 
 
 def test_what_is_not_there_is_said_as_kubectl_says_it(web) -> None:
     assert web.fails("get", "pod", "x") == 'Error from server (NotFound): pods "x" not found\n'
+    some = web.run("get", "sa", "robot", "x", "-o", "name")
+    assert some == (
+        1,
+        "serviceaccount/robot\n",
+        'Error from server (NotFound): serviceaccounts "x" not found\n',
+    )
     assert web.run("get", "pod", "x", "--ignore-not-found") == (0, "", "")
     nothing = web.run("get", "jobs")
     assert (nothing.code, nothing.out) == (0, "")
@@ -284,17 +305,30 @@ def test_a_node_is_cordoned_tainted_and_drained(web) -> None:
 
 
 def test_the_cluster_explains_itself(web) -> None:
-    text = web("explain", "deploy.spec.replicas")
+    text, recursive, resources, version = web.together(
+        "explain deploy.spec.replicas",
+        "explain pods --recursive",
+        "api-resources --api-group apps",
+        "version",
+    )
     assert "KIND:       Deployment" in text
     assert "FIELD: replicas <integer>" in text
-    assert "  spec\t<PodSpec>" in web("explain", "pods", "--recursive")
+    assert "  spec\t<PodSpec>" in recursive
     assert 'field "nope" does not exist' in web.fails("explain", "pods.nope")
-    resources = web("api-resources", "--api-group", "apps").splitlines()
-    assert resources[0].split() == ["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"]
-    assert resources[1].split() == ["deployments", "deploy", "apps/v1", "true", "Deployment"]
-    version = web("version")
+    header, first = resources.splitlines()[:2]
+    assert header.split() == ["NAME", "SHORTNAMES", "APIVERSION", "NAMESPACED", "KIND"]
+    assert first.split() == ["deployments", "deploy", "apps/v1", "true", "Deployment"]
     assert "Client Version: " in version
     assert "Server Version: v1." in version
+
+
+def test_a_kind_and_an_object_of_it_are_applied_together(web) -> None:
+    applied = web("apply", "-f", "-", given=f"{DEFINITION}---{OBJECT}")
+    assert applied.splitlines()[1] == "crontab.stable.example.com/nightly created"
+    assert web("get", "ct").splitlines()[0].split() == ["NAME", "SCHEDULE", "AGE"]
+    assert "Cron Spec:  0 3 * * *" in web("describe", "crontab/nightly")
+    web("delete", "crd", "crontabs.stable.example.com")
+    assert "doesn't have a resource type" in web.fails("get", "ct")
 
 
 def test_what_is_used_is_shown_or_said_to_be_unknown(web) -> None:
