@@ -88,9 +88,17 @@ def _node_changes(facts: NodeFacts, node: Node) -> list[Decision]:
 def _pod_changes(about: PodReport, pod: Pod) -> list[Decision]:
     if about.is_gone and pod.metadata.deletion_timestamp:
         return [Remove(PODS, pod, "its node has stopped and removed it", grace_s=0)]
-    if is_terminated(pod):  # an ended pod stays ended, whatever a late report says
+    told = about.status
+    if not is_terminated(pod):
+        status = merged(pod.status, told)
+    elif told.phase == pod.status.phase:  # what ran beside its containers ends after them
+        status = replace(
+            pod.status,
+            init_container_statuses=told.init_container_statuses,
+            ephemeral_container_statuses=told.ephemeral_container_statuses,
+        )
+    else:  # it stays ended, whatever a late report says
         return []
-    status = merged(pod.status, about.status)
     if status == pod.status:
         return []
     return [UpdateStatus(PODS, replace(pod, status=status), f"now {status.phase}")]

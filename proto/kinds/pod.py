@@ -357,7 +357,7 @@ def status_cell(pod: Pod) -> str:
     """The one word kubectl shows. Source: kubernetes, pkg/printers/internalversion, printPod."""
     if pod.metadata.deletion_timestamp:
         return "Unknown" if pod.status.reason == "NodeLost" else "Terminating"
-    if word := initial.status_word(pod.spec.init_containers, pod.status.init_container_statuses):
+    if word := _starting_word(pod):
         return word
     word = pod.status.reason or pod.status.phase
     for status in reversed(pod.status.container_statuses):
@@ -373,12 +373,17 @@ def status_cell(pod: Pod) -> str:
     return word
 
 
+def _starting_word(pod: Pod) -> str:
+    """How far its init containers are; empty once they have all done their part."""
+    if is_true(pod.status.conditions, "Initialized"):
+        return ""
+    return initial.status_word(pod.spec.init_containers, pod.status.init_container_statuses)
+
+
 def _restarts_cell(pod: Pod, now_ms: int) -> str:
     """Of init containers while they are at work, then of those that stay."""
     staying = {container.name for container in pod.spec.sidecars}
-    is_starting = bool(
-        initial.status_word(pod.spec.init_containers, pod.status.init_container_statuses)
-    )
+    is_starting = bool(_starting_word(pod))
     first = [s for s in pod.status.init_container_statuses if is_starting or s.name in staying]
     statuses = first if is_starting else [*first, *pod.status.container_statuses]
     restarts = sum(status.restart_count for status in statuses)

@@ -31,7 +31,7 @@ from proto.kinds.pod import (
     validate_spec,
 )
 from proto.kinds.probe import Probe
-from proto.meta import ObjectMeta
+from proto.meta import Condition, ObjectMeta
 
 EXEC = ExecAction(command=("true",))
 
@@ -221,3 +221,18 @@ def test_kubectl_sees_how_far_a_pod_has_come(first, own, ready, word, restarts):
     pod = Pod(metadata=ObjectMeta(name="web"), spec=spec, status=status)
     cells = {column.name: column.cell(pod, 0) for column in PODS.columns if column.name != "Age"}
     assert (cells["Ready"], cells["Status"], cells["Restarts"]) == (ready, word, restarts)
+
+
+def test_a_sidecar_that_ended_after_the_others_does_not_make_the_pod_look_unstarted():
+    spec = PodSpec(
+        init_containers=(a_container("s", restart_policy="Always"),), containers=(a_container(),)
+    )
+    status = PodStatus(
+        phase="Succeeded",
+        conditions=(Condition(type="Initialized", status="True"),),
+        init_container_statuses=(ContainerStatus(name="s", state=FAILED),),
+        container_statuses=(ContainerStatus(name="c", state=DONE),),
+    )
+    pod = Pod(metadata=ObjectMeta(name="web"), spec=spec, status=status)
+    cells = {column.name: column.cell(pod, 0) for column in PODS.columns if column.name != "Age"}
+    assert (cells["Ready"], cells["Status"]) == ("0/2", "Completed")
