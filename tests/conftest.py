@@ -13,6 +13,7 @@ SHARING = {"cli": "e2e/cli", "clients": "e2e/clients"}
 """Folders whose tests share one cluster."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before what spreads them over the processes looks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(pytest.mark.xdist_group(_group(item)))
