@@ -181,8 +181,17 @@ async def websocket(
     if socket.can_prepare(request).protocol is None and is_named:
         raise BadRequest(f"unable to upgrade: one of {', '.join(protocols)} must be spoken")
     await socket.prepare(request)
-    async with _beating(socket.pong):  # unasked: RFC 6455 allows it, and kubectl counts it
+    async with _beating(socket.pong if _counts_pongs(request) else socket.ping):
         yield socket
+
+
+def _counts_pongs(request: web.Request) -> bool:
+    """Whether the client takes a Pong that it did not ask for as a sign of life (RFC 6455, 5.5.3).
+
+    Go's client (its User-Agent ends with ``kubernetes/…``) counts nothing else, and gives up after a
+    minute without one. httpx-ws 0.9, and with it kr8s, ends the connection at a Pong unasked.
+    """
+    return "kubernetes/" in request.headers.get("User-Agent", "")
 
 
 @asynccontextmanager

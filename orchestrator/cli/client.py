@@ -207,7 +207,6 @@ class Client:
             params=_given(params),
             subprotocols=[protocol],
             keepalive_ping_interval_seconds=None,
-            session_class=websocket.Session,
             timeout=httpx.Timeout(REQUEST_S_MAX, read=None),
         )
         try:

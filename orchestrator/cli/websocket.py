@@ -2,31 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import httpx_ws
-from httpx_ws._ping import AsyncPingManager
 
 Refusal = httpx_ws.WebSocketUpgradeError
 """The server does not open one; its ``response`` says why."""
-
-
-class Session(httpx_ws.AsyncWebSocketSession):
-    """Takes a Pong that nobody asked for as the sign of life that it is (RFC 6455, 5.5.3).
-
-    httpx-ws 0.9 looks for the Ping that it answers, and ends the connection with a KeyError.
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._ping_manager = _Pings()
-
-
-class _Pings(AsyncPingManager):
-    def ack(self, ping_id: bytes | bytearray) -> None:
-        if bytes(ping_id) in self._pings:
-            super().ack(ping_id)
 
 
 class Socket:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from orchestrator.api import wire
 from proto.frames import WINDOW_BYTES
 from tests.unit.api.server import Running
 from tests.unit.api.test_remote import POD, V4, V5, connection, serving, upgraded
@@ -17,12 +18,13 @@ CLOSE_FRAME = b"\x88\x82" + bytes(4) + b"\x03\xe8"
 
 @asynccontextmanager
 async def websocket(
-    api: Running, path: str
+    api: Running, path: str, agent: str = "test"
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """The bare connection, after the handshake."""
     url = urlsplit(api.url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port)
     lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += [f"User-Agent: {agent}"]
     lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: " + "A" * 22 + "=="]
     lines += [f"Sec-WebSocket-Protocol: {V5}", "", ""]
     writer.write("\r\n".join(lines).encode())
@@ -51,6 +53,21 @@ async def test_a_websocket_that_its_client_closes_ends_with_its_program_though_n
         await programs.gone.wait()
         async with asyncio.timeout(10):
             assert (await reader.read())[:1] == b"\x88"  # and is closed in return
+
+
+@pytest.mark.parametrize(
+    ("agent", "first"),
+    [("kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd", b"\x8a\x00"), ("kr8s/0.20", b"\x89\x00")],
+)
+async def test_a_client_that_waits_hears_of_us_in_the_way_it_understands(monkeypatch, agent, first):
+    """A Pong that nobody asked for, or a Ping."""
+    monkeypatch.setattr(wire, "HEARTBEAT_S", 0.05)
+    async with (
+        serving() as (api, _),
+        websocket(api, f"{POD}/exec?command=wait&stdin=1&stdout=1", agent) as (reader, _),
+        asyncio.timeout(10),
+    ):
+        assert await reader.readexactly(2) == first
 
 
 async def test_half_a_frame_and_then_nothing_ends_with_its_program():
