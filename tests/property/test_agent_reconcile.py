@@ -21,6 +21,7 @@ from node_agent.core.actions import (
     StartSandbox,
     render,
 )
+from node_agent.core.configs import Host
 from node_agent.core.observed import (
     Container,
     Failure,
@@ -32,7 +33,7 @@ from node_agent.core.observed import (
     by_pod,
     image_names,
 )
-from node_agent.core.reconcile import Host, is_finished, plan
+from node_agent.core.reconcile import is_finished, plan
 from node_agent.core.status import pod_status
 from proto.messages import AssignedPod
 from tests.unit.node_agent.given import HOST, IMAGE, NODE, NOW_MS, container, pod, sandbox, spec
