@@ -104,13 +104,7 @@ class Agent:
         self._prober = prober
         self._clock = clock
         self._rng = rng
-        self._host = Host(
-            self._node,
-            settings.internal_ip,
-            settings.sandbox_pool,
-            settings.cluster,
-            storage.places,
-        )
+        self._host = _host(settings, storage)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._events: asyncio.Queue[NodeEvent] = asyncio.Queue(EVENTS_MAX)
@@ -427,3 +421,13 @@ class Agent:
             self.rejected += 1
             log.warning("message.rejected", subject=envelope.subject, error=str(error))
             return None
+
+
+def _host(settings: Settings, storage: Storage) -> Host:
+    return Host(
+        settings.node_name,
+        settings.internal_ip,
+        settings.sandbox_pool,
+        settings.cluster,
+        storage.places,
+    )

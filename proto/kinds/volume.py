@@ -6,7 +6,7 @@ pkg/apis/core/v1/defaults.go.
 
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
+from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto import quantity
@@ -88,7 +88,7 @@ class VolumeProjection(Model, frozen=True, kw_only=True):
 
     config_map: ConfigMapProjection | None = None
     secret: SecretProjection | None = None
-    downward_api: DownwardAPIProjection | None = None
+    downward_api: DownwardAPIProjection | None = field(default=None, name="downwardAPI")
 
 
 class ProjectedVolumeSource(Model, frozen=True, kw_only=True):
@@ -158,7 +158,7 @@ class Volume(Model, frozen=True, kw_only=True):
     host_path: HostPathVolumeSource | None = None
     config_map: ConfigMapVolumeSource | None = None
     secret: SecretVolumeSource | None = None
-    downward_api: DownwardAPIVolumeSource | None = None
+    downward_api: DownwardAPIVolumeSource | None = field(default=None, name="downwardAPI")
     projected: ProjectedVolumeSource | None = None
 
     @property

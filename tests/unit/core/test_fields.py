@@ -48,17 +48,17 @@ def test_unknown_fields_are_named_with_their_paths_and_left_out():
 
 def test_fields_that_would_change_what_runs_are_refused_by_name():
     with pytest.raises(Invalid) as caught:
-        parse(PODS, manifest(container={"volumeMounts": [{"name": "x"}]}, hostPID=True))
+        parse(PODS, manifest(container={"volumeDevices": [{"name": "x"}]}, hostPID=True))
     assert [(error.field, error.reason) for error in caught.value.errors] == [
-        ("spec.containers[0].volumeMounts", "FieldValueForbidden"),
+        ("spec.containers[0].volumeDevices", "FieldValueForbidden"),
         ("spec.hostPID", "FieldValueForbidden"),
     ]
-    assert str(caught.value).startswith('Pod "a" is invalid: [spec.containers[0].volumeMounts: ')
+    assert str(caught.value).startswith('Pod "a" is invalid: [spec.containers[0].volumeDevices: ')
 
 
 @pytest.mark.parametrize("empty", [None, {}, [], "", False, 0])
 def test_a_refused_field_that_says_nothing_passes(empty):
-    _, findings = parse(PODS, manifest(hostPID=empty, volumes=empty))
+    _, findings = parse(PODS, manifest(hostPID=empty, affinity=empty))
     assert findings.warnings == []
 
 
