@@ -211,8 +211,10 @@ class ContentRefused(Message, frozen=True, kw_only=True, tag="refused"):
 
 ContentReply = ContentPiece | ContentRefused
 
-CONTENT_PIECE_BYTES_MAX = 384 * 1024
-"""In base64, 512 KiB: half of what NATS carries by default. Two to four make the largest object."""
+CONTENT_PIECE_BYTES_MAX = 360 * 1024
+"""In base64 480 KiB: less than half of what NATS carries by default. The largest object, whose
+bytes are in base64 once more, has four.
+"""
 
 
 class ProbeRequest(Message, frozen=True, kw_only=True):

@@ -55,14 +55,14 @@ class Sources:
         self,
         pod: AssignedPod,
         held: Mapping[SourceKey, Held],
-        unfetched: Mapping[SourceKey, object],
+        unfetched: Mapping[SourceKey, str],
     ) -> None:
         """All that is known.
 
         Args:
             pod: Whose.
             held: What the agent has.
-            unfetched: What it could not be told when it last asked.
+            unfetched: What it could not have when it last asked, and why.
         """
         self.namespace = pod.namespace
         self._versions = {(source.kind, source.name): source.version for source in pod.sources}
@@ -73,6 +73,7 @@ class Sources:
         """What one of them holds; None: there is none of that name.
 
         Raises:
+            Absent: It cannot be had.
             Awaited: It is not known yet.
         """
         version = self._versions.get((kind, name), "")
@@ -80,8 +81,11 @@ class Sources:
             return None
         key = SourceKey(kind, self.namespace, name)
         held = self._held.get(key)
-        if held is not None and (held.answers(version) or key in self._unfetched):
+        why_not = self._unfetched.get(key)
+        if held is not None and (held.answers(version) or why_not is not None):
             return held
+        if why_not is not None:
+            raise Absent(f'{kind.lower()} "{name}" cannot be had: {why_not}')
         raise Awaited(str(key))
 
     def get(self, kind: str, name: str, *, is_optional: bool | None) -> Content:

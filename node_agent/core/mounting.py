@@ -40,7 +40,9 @@ class Steps(Struct, frozen=True):
 
 def sources(pod: AssignedPod, observed: Observed) -> Sources:
     """What the pod may take values from."""
-    return Sources(pod, observed.contents, observed.memory.unfetched)
+    unfetched = observed.memory.unfetched
+    why_not = {source: failure.message for source, failure in unfetched.items()}
+    return Sources(pod, observed.contents, why_not)
 
 
 def steps(pod: AssignedPod, view: PodView, observed: Observed, host: Host) -> Steps:

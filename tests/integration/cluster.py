@@ -11,8 +11,8 @@ from typing import TypeVar
 from node_agent.engine.fake import FakeEngine
 from node_agent.host import MemoryDisk
 from node_agent.loop import Agent
-from node_agent.storage.memory import MemoryStorage
 from node_agent.settings import Settings as AgentSettings
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.runtime.control_plane import ControlPlane
 from orchestrator.settings import Settings
 from orchestrator.store.etcd import EtcdStore

@@ -473,7 +473,9 @@ spec:
         within_s=20,
         what="the new value in the file",
     )
-    assert kubectl.sh("deploy/web", "cat /fixed; echo $level; ls /settings") == "lowlow\nlevel\nmore\n"
+    assert (
+        kubectl.sh("deploy/web", "cat /fixed; echo $level; ls /settings") == "lowlow\nlevel\nmore\n"
+    )
     assert kubectl.sh("deploy/web", "readlink /settings/level") == "..data/level\n"
     restarts = "jsonpath={.items[*].status.containerStatuses[0].restartCount}"
     assert kubectl("get", "pods", "-o", restarts) == "0 0"
