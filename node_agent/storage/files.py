@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import structlog
 from msgspec import Struct
 
 from node_agent.core.contents import Held, SourceKey
@@ -28,6 +29,9 @@ from proto.errors import BadRequest
 from proto.kinds.references import SECRET
 
 _OWNER = "pod"
+_UNFINISHED = ".new"
+
+log = structlog.get_logger()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -145,10 +149,14 @@ class FileStorage:
                 if _owner(folder) is None:
                     shutil.rmtree(folder)
             for path in _children(place / "contents"):
+                if path.suffix == _UNFINISHED:
+                    path.unlink()
+                    continue
                 try:
                     kept = codec.decode(path.read_bytes(), _Kept)
-                except BadRequest:  # it was never finished
-                    path.unlink(missing_ok=True)
+                except BadRequest as error:  # the disk's doing, or a newer agent's
+                    log.warning("content.unreadable", path=str(path), error=str(error))
+                    path.unlink()
                 else:
                     found[kept.source] = kept.held
         return found
@@ -161,7 +169,7 @@ class FileStorage:
         folder = self._room(is_secret=source.kind == SECRET) / "contents"
         folder.mkdir(exist_ok=True)
         path = folder / _file_name(source)
-        new = path.with_suffix(".new")
+        new = path.with_suffix(_UNFINISHED)
         with new.open("wb") as file:
             file.write(codec.encode(_Kept(source, held)))
             file.flush()

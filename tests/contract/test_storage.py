@@ -113,8 +113,10 @@ async def test_what_an_agent_that_was_killed_left_is_cleared_or_seen(real, tmp_p
     half = path_of(real, "v", room="files") / "..m2"
     half.mkdir()
     (half / "a").write_bytes(b"")
-    (tmp_path / "s" / "contents").mkdir()
-    (tmp_path / "s" / "contents" / "x.new").write_bytes(b"{")
+    await real.keep(CONFIG, HELD)
+    (kept,) = (tmp_path / "s" / "contents").iterdir()
+    kept.rename(kept.with_suffix(".new"))  # written, and not yet in its place
+    (tmp_path / "s" / "contents" / "x").write_bytes(b"{")
     again = FileStorage(tmp_path / "s", tmp_path / "t")
     assert await again.open() == {}
     assert await again.volumes() == {POD: {"room": "", "v": "m1"}}

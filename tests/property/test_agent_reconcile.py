@@ -235,7 +235,7 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
             tmpfs = tuple(sorted({*there.tmpfs, *names}))
             volumes[action.pod] = Volumes({**there.marks, **made}, tmpfs)
         case RemoveVolumes():
-            left = [found for found in (*boxes.values(), *containers.values())]
+            left = (*boxes.values(), *containers.values())
             assert action.pod not in {found.pod for found in left}, "something may use them yet"
             assert action.tmpfs == volumes.pop(action.pod).tmpfs
         case TellMissing():
