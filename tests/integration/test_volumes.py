@@ -181,7 +181,7 @@ async def test_room_is_shared_by_a_pods_containers_and_outlives_them(volume, tmp
 async def test_a_change_is_seen_by_a_running_container_all_at_once(tmp_path, tmpfs):
     assigned = a_pod(FILES, HIDDEN)
     watch = (
-        "while :; do ( cd -P /files/..data && a=$(cat a) && b=$(cat b) && [ $a != $b ] && "
+        "trap 'exit 0' TERM; while :; do ( cd -P /files/..data && a=$(cat a) && b=$(cat b) && [ $a != $b ] && "
         "echo torn ) 2>/dev/null; done"
     )
     own = replace(assigned.spec.containers[0], command=("sh", "-c", watch))
