@@ -163,7 +163,7 @@ class Executor:
     ) -> None:
         """Keep in mind only what concerns these, and containers that exist."""
         self._failures = {k: v for k, v in self._failures.items() if not k[0] or k[0] in uids}
-        self._library.forget(sources)
+        self._library.forget(besides=sources)
         self._pulls = {k: v for k, v in self._pulls.items() if k in images}
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}

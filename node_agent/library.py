@@ -97,11 +97,13 @@ class Library:
         """Ask for an object of that version, or newer, and keep it.
 
         Raises:
-            Unavailable: Nobody can say.
+            Unavailable: Nobody can say, or only who does not know yet.
             BadRequest: The answer is none.
             StorageFailure: It cannot be kept.
         """
         content, got = await self._ask(source, version)
+        if int(got) < int(version):  # of a leader that was deposed, say
+            raise Unavailable(f"{source} is not known in version {version} yet")
         held = Held(content, got, version)
         await self._storage.keep(source, held)
         self.held[source] = held

@@ -85,7 +85,8 @@ def environment(
             value = _value(pod, container, variable.value_from, sources, around)
         if value is not None:
             values[variable.name] = value
-    return own_name | many | values
+    own = {variable.name for variable in container.env}
+    return own_name | many | {name: value for name, value in values.items() if name in own}
 
 
 def _value(

@@ -76,7 +76,7 @@ def _step(
 
 
 def _due_ms(failure: Failure | None) -> int:
-    """When it may be asked for again."""
+    """When it may be tried again."""
     if failure is None:
         return 0
     return failure.at_ms + min(FETCH_RETRY_MAX_MS, 500 << min(failure.count - 1, 8))
@@ -85,21 +85,21 @@ def _due_ms(failure: Failure | None) -> int:
 def knowledge(
     desired: Mapping[str, AssignedPod], observed: Observed, now_ms: int
 ) -> tuple[list[FetchContent | DropContent], list[int]]:
-    """What to ask for and to forget now, and when to ask again for what could not be had."""
+    """What to ask for and to forget now, and when to try again what failed."""
     wanted = contents.wanted(desired)
     found: list[FetchContent | DropContent] = []
     dues: list[int] = []
     for source in sorted(wanted.keys() | observed.contents.keys()):
         version, held = wanted.get(source), observed.contents.get(source)
-        if source in observed.memory.fetching:
+        is_right = version is not None and held is not None and held.answers(version)
+        if is_right or source in observed.memory.fetching:
             continue
-        if version is None:
+        due_ms = _due_ms(observed.memory.unfetched.get(source))
+        if now_ms < due_ms:
+            dues.append(due_ms)
+        elif version is None:
             found.append(DropContent(source, "no pod uses it"))
-        elif held is None or not held.answers(version):
-            due_ms = _due_ms(observed.memory.unfetched.get(source))
-            if now_ms < due_ms:
-                dues.append(due_ms)
-            else:
-                cause = "it changed" if held else "a pod needs it"
-                found.append(FetchContent(source, version, cause))
+        else:
+            cause = "it changed" if held else "a pod needs it"
+            found.append(FetchContent(source, version, cause))
     return found, dues

@@ -154,6 +154,11 @@ class FakeEngine:
         """All holders."""
         return tuple(found for found in self._found.values() if isinstance(found, Sandbox))
 
+    @property
+    def volumes_now(self) -> tuple[EngineVolume, ...]:
+        """All volumes."""
+        return tuple(self._volumes.values())
+
     # ----------------------------------------------------------------- verbs
 
     async def info(self) -> EngineInfo:

@@ -21,6 +21,11 @@ class MemoryStorage:
         self._volumes: dict[PodKey, dict[str, str]] = {}
         self._contents: dict[SourceKey, Held] = {}
 
+    @property
+    def volumes_now(self) -> tuple[PodKey, ...]:
+        """Whose there are."""
+        return tuple(self._volumes)
+
     async def volumes(self) -> Mapping[PodKey, Mapping[str, str]]:
         """See `Storage`."""
         return {pod: dict(marks) for pod, marks in self._volumes.items()}
