@@ -6,6 +6,7 @@ from orchestrator.core.fields import parse
 from proto import codec
 from proto.errors import BadRequest, Invalid
 from proto.kinds.deployment import DEPLOYMENTS
+from proto.kinds.job import CRON_JOBS
 from proto.kinds.pod import PODS
 
 
@@ -60,6 +61,21 @@ def test_fields_that_would_change_what_runs_are_refused_by_name():
 def test_a_refused_field_that_says_nothing_passes(empty):
     _, findings = parse(PODS, manifest(hostPID=empty, affinity=empty))
     assert findings.warnings == []
+
+
+@pytest.mark.parametrize("medium", ["", "Memory"])
+def test_a_limit_that_nothing_enforces_is_told(medium):
+    volume = {"name": "v", "emptyDir": {"medium": medium, "sizeLimit": "1Gi"}}
+    _, findings = parse(PODS, manifest(volumes=[volume]))
+    told = "spec.volumes[0].emptyDir.sizeLimit: nothing enforces it on a disk"
+    assert [told in warning for warning in findings.warnings] == ([] if medium else [True])
+    template = {"spec": {"containers": [{"name": "c", "image": "web:1"}], "volumes": [volume]}}
+    for kind, spec, at in (
+        (DEPLOYMENTS, {"template": template}, "spec.template."),
+        (CRON_JOBS, {"jobTemplate": {"spec": {"template": template}}}, "spec.jobTemplate.spec."),
+    ):
+        _, findings = parse(kind, {"metadata": {"name": "a"}, "spec": spec})
+        assert [w.startswith(at) for w in findings.warnings] == ([] if medium else [True])
 
 
 def test_harmless_fields_are_ignored_with_a_warning():
