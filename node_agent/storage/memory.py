@@ -19,6 +19,7 @@ class MemoryStorage:
         """What volumes of files hold."""
         self.has_tmpfs = True
         self._volumes: dict[PodKey, dict[str, str]] = {}
+        self._secrets: set[tuple[PodKey, str]] = set()
         self._contents: dict[SourceKey, Held] = {}
 
     @property
@@ -35,6 +36,8 @@ class MemoryStorage:
         mark = ""
         if isinstance(volume, FilesConfig):
             self._check(is_secret=volume.is_secret)
+            if volume.is_secret:
+                self._secrets.add((pod, volume.name))
             self.files[pod, volume.name] = {file.path: file.data for file in volume.files}
             mark = volume.mark
         self._volumes.setdefault(pod, {})[volume.name] = mark
@@ -68,3 +71,7 @@ class MemoryStorage:
     def lose_power(self) -> None:
         """What was only in memory is gone."""
         self._contents = {k: v for k, v in self._contents.items() if k.kind != SECRET}
+        for pod, name in self._secrets:
+            self._volumes.get(pod, {}).pop(name, None)
+            self.files.pop((pod, name), None)
+        self._secrets.clear()

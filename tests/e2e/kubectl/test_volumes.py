@@ -481,6 +481,40 @@ spec:
     assert kubectl("get", "pods", "-o", restarts) == "0 0"
 
 
+@pytest.mark.parametrize("way", [[], ["--server-side"]], ids=["client", "server"])
+def test_a_volume_may_get_another_source(kubectl, way) -> None:
+    web = f"""
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: web}}
+spec:
+  replicas: 0
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec:
+      containers:
+      - name: c
+        image: {NGINX}
+        volumeMounts: [{{name: v, mountPath: /v}}, {{name: w, mountPath: /w}}]
+      volumes:
+      - name: v
+        emptyDir: {{}}
+      - name: w
+        hostPath: {{path: /srv}}
+"""
+    kubectl("apply", *way, "-f", "-", given=web)
+    changed = web.replace("emptyDir: {}", "configMap: {name: settings}").replace("/v}", "/x}")
+    kubectl("apply", *way, "-f", "-", given=changed)
+    spec = json.loads(kubectl("get", "deployment", "web", "-o", "json"))["spec"]["template"]["spec"]
+    assert spec["volumes"] == [
+        {"name": "v", "configMap": {"name": "settings", "defaultMode": 0o644}},
+        {"name": "w", "hostPath": {"path": "/srv", "type": ""}},
+    ]
+    at = [mount["mountPath"] for mount in spec["containers"][0]["volumeMounts"]]
+    assert sorted(at) == ["/w", "/x"]
+
+
 def test_what_is_not_done_is_refused_by_name(kubectl) -> None:
     pod = f"""
 apiVersion: v1

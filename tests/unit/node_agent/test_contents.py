@@ -123,3 +123,51 @@ async def test_a_pod_that_cannot_have_its_secret_waits_and_says_why():
         (event,) = [e for e in node.events if e.reason == "FailedMount"][:1]
         assert "secrets are kept in memory only" in event.message
         assert "hush" not in str(node.events)
+
+
+@on_virtual_time
+async def test_after_a_loss_of_power_secrets_are_asked_for_again():
+    async with a_node() as (node, engine), answering(node, {SETTINGS: held(), KEYS: secret()}):
+        await node.assign(a_pod(FILES, HIDDEN))
+        await node.running("web")
+        await node.kill()
+        engine.crash()
+        node.storage.lose_power()
+        assert list(await node.storage.open()) == [SETTINGS]
+        before = node.reports[-1].incarnation
+        await node.start()
+        await node.until(lambda r: r.incarnation > before and is_running(reported(r, "web")))
+        assert node.storage.files[key(), "hidden"] == {"password": b"hush"}
+
+
+@on_virtual_time
+async def test_who_knows_less_than_the_agent_was_told_of_is_not_believed():
+    async with a_node() as (node, _):
+        contents = {SETTINGS: held("4", level="old")}
+        async with answering(node, contents):
+            await node.assign(a_pod(FILES, keys=""))
+            await asyncio.sleep(3)
+            assert (key(), "files") not in node.storage.files
+            contents[SETTINGS] = held("5", level="new")
+            await node.running("web")
+            assert node.storage.files[key(), "files"] == {"level": b"new"}
+
+
+@on_virtual_time
+async def test_an_object_that_changes_while_it_is_read_is_read_from_its_start():
+    async with a_node() as (node, _):
+        contents = {SETTINGS: held("5", level="a" * 50)}
+        async with answering(node, contents):
+            network, counted = node.network, 0
+
+            def change(_sender: str, _receiver: str, subject: str) -> tuple[float, ...]:
+                nonlocal counted
+                counted += subject == subjects.content("node-1")
+                if counted == 3:
+                    contents[SETTINGS] = held("6", level="b" * 50)
+                return (0.001,)
+
+            network.faults = change
+            await node.assign(a_pod(FILES, keys=""))
+            await node.running("web")
+        assert node.storage.files[key(), "files"] == {"level": b"b" * 50}
