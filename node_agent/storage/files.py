@@ -71,7 +71,8 @@ class FileStorage:
                     continue
                 marks = found.setdefault(pod, {})
                 for volume in (*_children(folder / ROOMS), *_children(folder / PATHS)):
-                    marks[volume.name] = ""
+                    if not volume.name.startswith("."):
+                        marks[volume.name] = ""
                 for volume in _children(folder / FILES):
                     mark = atomic.mark(volume)
                     if mark is not None:
@@ -87,15 +88,18 @@ class FileStorage:
         folder = self._folder(pod, is_secret=is_secret)
         match volume:
             case RoomConfig(name=name):
-                _inside(folder / ROOMS, name).mkdir(exist_ok=True)
-                (folder / ROOMS / name).chmod(0o777)
-            case HostPathConfig(name=name, path=path):
-                _look_at_host_path(Path(path), volume.type)
+                if not (room := _inside(folder / ROOMS, name)).exists():
+                    new = room.with_name(f".{name}")  # until it is as it should be
+                    new.mkdir(exist_ok=True)
+                    new.chmod(0o777)
+                    new.rename(room)
+            case HostPathConfig(name=name):
+                _look_at_host_path(Path(volume.path), volume.type)
                 if not (link := _inside(folder / PATHS, name)).is_symlink():
-                    link.symlink_to(path)
+                    link.symlink_to(volume.path)
             case FilesConfig(name=name, files=files):
-                room = _inside(folder / FILES, name)
-                atomic.write(room, files, volume.mark, is_synced=not is_secret)
+                path = _inside(folder / FILES, name)
+                atomic.write(path, files, volume.mark, is_synced=not is_secret)
 
     def _folder(self, pod: PodKey, *, is_secret: bool) -> Path:
         """The pod's, made whole: with the name of whose it is."""

@@ -112,6 +112,7 @@ async def test_what_an_agent_that_was_killed_left_is_cleared_or_seen(real, tmp_p
     (pods / f".{OTHER.uid}").mkdir()  # between the making of a folder and its name
     half = path_of(real, "v", room="files") / "..m2"
     half.mkdir()
+    (pods / POD.uid / "rooms" / ".more").mkdir()  # before it is for everybody
     (half / "a").write_bytes(b"")
     await real.keep(CONFIG, HELD)
     (kept,) = (tmp_path / "s" / "contents").iterdir()
@@ -121,6 +122,8 @@ async def test_what_an_agent_that_was_killed_left_is_cleared_or_seen(real, tmp_p
     assert await again.open() == {}
     assert await again.volumes() == {POD: {"room": "", "v": "m1"}}
     await again.prepare(POD, files("v", "m2", a=b"2"))
+    await again.prepare(POD, RoomConfig("more"))
+    assert path_of(again, "more", room="rooms").stat().st_mode & 0o777 == 0o777
     assert (path_of(again, "v", room="files") / "a").read_bytes() == b"2"
     assert list((tmp_path / "s" / "contents").iterdir()) == []
     # Between the first thing that is removed and the last.
