@@ -193,7 +193,7 @@ async def _aside(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """In a thread, with the error that people understand."""
     try:
         return await asyncio.to_thread(work, *args, **kwargs)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path may hold what no file system takes
         raise StorageFailure(str(error)) from error
 
 

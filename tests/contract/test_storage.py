@@ -174,6 +174,14 @@ async def test_a_path_of_the_host_must_be_what_it_is_said_to_be(
     assert (tmp_path / name).is_file() == (name == "file" or type == "FileOrCreate")
 
 
+async def test_a_path_that_no_file_system_takes_is_refused(real):
+    for path in ("/a\0b", "/\ud800", f"/{'a' * 300}"):
+        with pytest.raises(StorageFailure):
+            await real.prepare(POD, HostPathConfig("v", path, "Directory"))
+        with pytest.raises(StorageFailure):
+            await real.prepare(POD, files("v", "m", **{path.strip("/"): b""}))
+
+
 async def test_a_part_of_a_volume_is_made_and_stays_within_it(real, tmp_path):
     await real.prepare(POD, RoomConfig("room"))
     room = path_of(real, "room", room="rooms")
