@@ -20,6 +20,7 @@ from node_agent.core.actions import (
     CreateSandbox,
     KillContainer,
     Plan,
+    PodAction,
     PullImage,
     RemoveContainer,
     RemoveSandbox,
@@ -29,6 +30,8 @@ from node_agent.core.actions import (
     StartSandbox,
     Wait,
 )
+from node_agent.core.contents import SourceKey
+from node_agent.core.mounting import MISSING, VOLUMES
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
@@ -42,8 +45,18 @@ from node_agent.core.observed import (
     claimed,
     image_names,
 )
+from node_agent.core.volume_actions import (
+    DropContent,
+    FetchContent,
+    PrepareVolumes,
+    RemoveVolumes,
+    TellMissing,
+    VolumeAction,
+)
 from node_agent.engine import Engine, EngineFailure
+from node_agent.library import Library
 from node_agent.observer import Observer
+from node_agent.volumes import Tell, VolumeMaker
 from proto.errors import (
     AlreadyExists,
     LongshoreError,
@@ -59,9 +72,6 @@ log = structlog.get_logger()
 PULLS_MAX = 4
 """At once: a registry's line is shared anyway, and each pull unpacks on a core."""
 
-Tell = Callable[[PodKey, str, events.Told], None]
-"""Publishes an event about a pod's container (the pod, when it has no name)."""
-
 
 class Executor:
     """The agent's hands."""
@@ -71,6 +81,8 @@ class Executor:
         engine: Engine,
         observer: Observer,
         checks: Checks,
+        library: Library,
+        volumes: VolumeMaker,
         tell: Tell,
         *,
         clock: Callable[[], int],
@@ -83,6 +95,8 @@ class Executor:
             engine: What to act on.
             observer: Told of what was done.
             checks: Runs hooks.
+            library: Fetches contents.
+            volumes: Makes volumes, and removes them.
             tell: Where events go.
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
@@ -91,6 +105,8 @@ class Executor:
         self._engine = engine
         self._observer = observer
         self._checks = checks
+        self._library = library
+        self._volumes = volumes
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
@@ -133,12 +149,21 @@ class Executor:
             pulling=frozenset(self._pulling),
             pulls=dict(self._pulls),
             failures=dict(self._failures),
+            fetching=frozenset(self._library.busy),
+            unfetched=dict(self._library.unfetched),
             worked_at_ms=self._worked_at_ms,
         )
 
-    def forget(self, *, uids: Collection[str], images: Collection[str]) -> None:
-        """Keep in mind only what concerns these pods and images, and containers that exist."""
+    def forget(
+        self,
+        *,
+        uids: Collection[str],
+        images: Collection[str],
+        sources: Collection[SourceKey],
+    ) -> None:
+        """Keep in mind only what concerns these, and containers that exist."""
         self._failures = {k: v for k, v in self._failures.items() if not k[0] or k[0] in uids}
+        self._library.forget(besides=sources)
         self._pulls = {k: v for k, v in self._pulls.items() if k in images}
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
@@ -152,6 +177,8 @@ class Executor:
             if isinstance(action, PullImage):
                 self._pulling.add(action.image)
                 tasks.create_task(self._pull(action))
+            elif isinstance(action, FetchContent | DropContent):
+                self._library.carry_out(action, tasks)
             elif isinstance(action, RunHook):
                 key = action.question.container_id, action.hook
                 self._hooks[key] = Hook(began_at_ms=self._clock())
@@ -190,7 +217,10 @@ class Executor:
     async def _attempt(self, action: Action) -> None:
         """Perform it, or take note that it failed."""
         try:
-            await self._perform(action)
+            if isinstance(action, VolumeAction):
+                await self._perform_on_volumes(action)
+            else:
+                await self._perform(action)
         except (Unavailable, UnknownResult, AlreadyExists) as error:
             log.info("action.unsettled", action=type(action).__name__, error=str(error))
             self._observer.doubt()
@@ -204,13 +234,16 @@ class Executor:
         match action:
             case CreateContainer() | StartContainer():
                 key, reason = (action.pod.uid, action.container), "CreateContainerError"
+            case PrepareVolumes() | RemoveVolumes():
+                key, reason = (action.pod.uid, VOLUMES), "ContainerCreating"
+            case TellMissing():
+                key, reason = (action.pod.uid, MISSING), "ContainerCreating"
             case CreateSandbox() | StartSandbox() | ClaimSandbox():
                 key = (action.pod.uid if action.pod else "", "")
                 reason = "ContainerCreating"
             case _:
                 return  # endings are tried again until they succeed
-        count = self._failures[key].count + 1 if key in self._failures else 1
-        self._failures[key] = Failure(reason, error, count, self._clock())
+        self._failures[key] = Failure.after(self._failures.get(key), reason, error, self._clock())
 
     def _tell_failure(self, action: Action, error: str) -> None:
         match action:
@@ -221,7 +254,7 @@ class Executor:
             case _:
                 pass
 
-    async def _perform(self, action: Action) -> None:
+    async def _perform(self, action: PodAction) -> None:
         match action:
             case ClaimSandbox():
                 await self._claim(action)
@@ -254,6 +287,23 @@ class Executor:
             case _:
                 assert_never(action)
 
+    async def _perform_on_volumes(self, action: VolumeAction) -> None:
+        match action:
+            case PrepareVolumes():
+                async with self._gate:
+                    await self._volumes.prepare(action)
+            case RemoveVolumes():
+                async with self._gate:
+                    await self._volumes.remove(action)
+            case TellMissing():
+                for volume, text in action.missing:
+                    self._tell(action.pod, "", events.mount_failed(volume, text))
+                self._remember_failure(action, action.text)
+                return
+            case FetchContent() | DropContent():
+                raise AssertionError("what is asked for holds up no pod: see carry_out")
+        self._failures.pop((action.pod.uid, VOLUMES), None)
+
     async def _claim(self, action: ClaimSandbox) -> None:
         known = self._observer.sandboxes.get(action.sandbox_id)
         if known is None:
@@ -284,7 +334,7 @@ class Executor:
         self._failures.pop((pod.uid if pod else "", ""), None)
 
     async def _create_container(self, action: CreateContainer) -> None:
-        config = action.config
+        config = await self._volumes.resolved(action.config)
         try:
             async with self._gate:
                 id = await self._engine.create_container(config)
@@ -374,8 +424,7 @@ class Executor:
         except (Retryable, Rejected) as error:
             log.info("image.unavailable", image=image, error=str(error))
             known = self._pulls.get(image, Pull())
-            count = known.failure.count + 1 if known.failure else 1
-            failure = Failure("ErrImagePull", str(error), count, self._clock())
+            failure = Failure.after(known.failure, "ErrImagePull", str(error), self._clock())
             self._pulls[image] = Pull(known.done_at_ms, failure)
             for pod, container in action.wanted_by:
                 self._tell(pod, container, events.pull_failed(image, str(error)))
@@ -402,4 +451,9 @@ class Executor:
         return not self._observer.image_names.isdisjoint(image_names(image))
 
 
-_TOLD_WAITS = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImageNeverPull")
+_TOLD_WAITS = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+)

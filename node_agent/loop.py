@@ -17,20 +17,24 @@ from msgspec.structs import replace
 
 from node_agent import report
 from node_agent.checks import Checks
-from node_agent.core import probes, targets
+from node_agent.core import contents, probes, targets
+from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, Observed, PodView, by_pod
-from node_agent.core.reconcile import Host, plan
+from node_agent.core.reconcile import plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
 from node_agent.kept import Keeper
+from node_agent.library import Library
 from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.probing import Probing
 from node_agent.settings import Settings
+from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
+from node_agent.volumes import VolumeMaker
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
@@ -72,6 +76,7 @@ class Agent:
         settings: Settings,
         bus: Bus,
         engine: Engine,
+        storage: Storage,
         disk: Disk,
         prober: Prober,
         clock: Callable[[], int],
@@ -84,6 +89,7 @@ class Agent:
             settings: With `node_name` and `internal_ip` filled in.
             bus: To the control plane; may be away.
             engine: What runs the containers; may be away.
+            storage: Where pods' volumes and what they hold are kept.
             disk: Where the last assignment is kept.
             prober: Knocks at other hosts.
             clock: Epoch milliseconds.
@@ -97,16 +103,19 @@ class Agent:
         self._prober = prober
         self._clock = clock
         self._rng = rng
-        self._host = Host(self._node, settings.internal_ip, settings.sandbox_pool, settings.cluster)
+        self._host = _host(settings, storage)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._teller = Teller(bus, self._node, self._spec_of, clock)
-        self._observer = Observer(engine, self._look_again, resync_s=settings.resync_s)
+        self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
+        self._library = Library(bus, self._node, storage, clock=clock, on_done=self._bell.set)
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
             self._checks,
+            self._library,
+            VolumeMaker(engine, storage, self._observer, self._teller.tell),
             self._teller.tell,
             clock=clock,
             on_done=self._bell.set,
@@ -161,6 +170,7 @@ class Agent:
     # --------------------------------------------------------- what to run
 
     async def _remember(self) -> None:
+        await self._library.load()
         kept = await self._keeper.load()
         self._incarnation = max(self._clock(), kept.incarnation + 1)
         await self._keeper.save(incarnation=self._incarnation)
@@ -177,6 +187,7 @@ class Agent:
         self._executor.forget(
             uids=self._desired.keys(),
             images={c.image for pod in assignment.pods for c in pod.spec.all_containers},
+            sources=contents.wanted(self._desired),
         )
         self._bell.set()
         self._report_bell.set()
@@ -222,7 +233,8 @@ class Agent:
             if self._observer.has_looked and not self._observer.error:
                 now_ms = self._clock()
                 observed = self._observed()
-                steps = plan(self._desired, observed, self._host, now_ms)
+                host = replace(self._host, room=report.room(self._facts()))
+                steps = plan(self._desired, observed, host, now_ms)
                 self._executor.carry_out(steps, tasks)
                 self._follow_health(observed, tasks)
                 if steps.wake_at_ms is not None:
@@ -253,6 +265,8 @@ class Agent:
             sandboxes=tuple(s for s in found.sandboxes.values() if is_told or s.pod is None),
             containers=tuple(found.containers.values()) if is_told else (),
             images=found.image_names,
+            volumes=dict(found.volumes) if is_told else {},
+            contents=dict(self._library.held) if is_told else {},
             memory=self._executor.memory(self._accepted_at_ms),
             health=self._health,
         )
@@ -397,3 +411,13 @@ class Agent:
             self.rejected += 1
             log.warning("message.rejected", subject=envelope.subject, error=str(error))
             return None
+
+
+def _host(settings: Settings, storage: Storage) -> Host:
+    return Host(
+        settings.node_name,
+        settings.internal_ip,
+        settings.sandbox_pool,
+        settings.cluster,
+        storage.places,
+    )

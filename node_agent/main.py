@@ -61,15 +61,22 @@ async def _run(settings: Settings) -> None:
     from node_agent.engine.docker import Docker  # noqa: PLC0415
     from node_agent.host import FileDisk, Machine, TcpProber  # noqa: PLC0415
     from node_agent.loop import Agent  # noqa: PLC0415
+    from node_agent.storage.files import FileStorage, filesystem  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
 
     bus = LateBus(settings.nats.split(","), name=f"node-agent {settings.node_name}")
     engine = Docker(settings.docker, settings.node_name, settings.cluster)
+    state = Path(settings.state_dir)
+    # Clusters that share a host may have nodes of one name.
+    own = f"{settings.cluster}.{settings.node_name}" if settings.cluster else settings.node_name
+    run = Path("/run") if filesystem(Path("/run")) == "tmpfs" else Path("/dev/shm")  # noqa: S108
+    secrets = Path(settings.secrets_dir) if settings.secrets_dir else run / "longshore"
     agent = Agent(
         settings,
         bus,
         engine,
-        FileDisk(Path(settings.state_dir) / f"{settings.node_name}.json"),
+        FileStorage(state / settings.node_name, secrets / own),
+        FileDisk(state / f"{settings.node_name}.json"),
         TcpProber(),
         lambda: time.time_ns() // 1_000_000,
         random.Random(),  # noqa: S311 - spreads heartbeats

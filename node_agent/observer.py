@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from node_agent.core.observed import Container, Sandbox
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Container, Sandbox, Volumes
 from node_agent.engine import Engine, EngineInfo, EventStream, Image
+from node_agent.storage import Storage
 from proto.errors import LongshoreError
 
 log = structlog.get_logger()
@@ -25,17 +27,26 @@ INSPECTIONS_MAX = 8
 
 
 class Observer:
-    """The node's containers, holders and images, as last seen."""
+    """The node's containers, holders, images and volumes, as last seen."""
 
-    def __init__(self, engine: Engine, on_change: Callable[[], None], *, resync_s: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        storage: Storage,
+        on_change: Callable[[], None],
+        *,
+        resync_s: float,
+    ) -> None:
         """Knows nothing before `run`.
 
         Args:
             engine: What to look at.
+            storage: The same, for volumes.
             on_change: Called whenever something differs from before.
             resync_s: Seconds between full looks while all is well.
         """
         self._engine = engine
+        self._storage = storage
         self._on_change = on_change
         self._resync_s = resync_s
         self._touched: dict[str, int] = {}
@@ -43,6 +54,8 @@ class Observer:
         self._doubt = asyncio.Event()
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
+        self._volumes_touched = 0
+        self.volumes: dict[PodKey, Volumes] = {}
         self.images: tuple[Image, ...] = ()
         self.image_names: frozenset[str] = frozenset()
         self.info: EngineInfo | None = None
@@ -151,6 +164,36 @@ class Observer:
             self.image_names = frozenset(name for image in images for name in image.names)
             self._on_change()
 
+    async def look_at_volumes(self) -> None:
+        """All of them: there are no events."""
+        while True:
+            touched = self._volumes_touched
+            tmpfs: dict[PodKey, dict[str, str]] = {}
+            for volume in await self._engine.volumes():
+                tmpfs.setdefault(volume.pod, {})[volume.volume] = volume.name
+            marks = await self._storage.volumes()
+            if self._volumes_touched == touched:  # else somebody knows better meanwhile
+                break
+        volumes = {
+            pod: Volumes(
+                {**marks.get(pod, {}), **dict.fromkeys(tmpfs.get(pod, ()), "")},
+                tuple(sorted(tmpfs.get(pod, {}).values())),
+            )
+            for pod in sorted(marks.keys() | tmpfs.keys())
+        }
+        if volumes != self.volumes:
+            self.volumes = volumes
+            self._on_change()
+
+    def put_volumes(self, pod: PodKey, found: Volumes | None) -> None:
+        """What whoever made or removed a pod's volumes knows of them; None: they are gone."""
+        self._volumes_touched += 1
+        if found is None:
+            self.volumes.pop(pod, None)
+        else:
+            self.volumes[pod] = found
+        self._on_change()
+
     async def _look_at_all(self, *, is_thorough: bool) -> None:
         """Everything that differs from what is known; simply everything when thorough."""
         known: dict[str, Sandbox | Container] = {**self.sandboxes, **self.containers}
@@ -165,6 +208,7 @@ class Observer:
             or (known[id].state, known[id].name) != (item.state, item.name)
         )
         await self.look_at_images()
+        await self.look_at_volumes()
 
     async def _look_at_each(self, ids: Iterable[str]) -> None:
         gate = asyncio.Semaphore(INSPECTIONS_MAX)

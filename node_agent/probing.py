@@ -13,7 +13,7 @@ from node_agent.checks import Checks, Outcome
 from node_agent.core import events
 from node_agent.core.health import UNASKED, Good, Health, Kind, Verdict, after
 from node_agent.core.probes import Target
-from node_agent.executor import Tell
+from node_agent.volumes import Tell
 
 log = structlog.get_logger()
 

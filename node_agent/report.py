@@ -5,12 +5,14 @@ from importlib.metadata import PackageNotFoundError, version
 
 from node_agent.core import naming
 from node_agent.core.actions import Wait
+from node_agent.core.downward import Room
 from node_agent.core.health import Health
 from node_agent.core.observed import PodView
 from node_agent.core.status import pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
 from node_agent.settings import Settings
+from proto import quantity
 from proto.kinds.node import HOSTNAME_LABEL, ContainerImage, NodeSystemInfo
 from proto.messages import AssignedPod, NodeFacts, PodReport
 
@@ -57,6 +59,12 @@ def node_facts(
         images=tuple(ContainerImage(names=i.names, size_bytes=i.size_bytes) for i in largest),
         engine_error=engine_error,
     )
+
+
+def room(facts: NodeFacts) -> Room:
+    """What a container without limits may use: all that pods may."""
+    amounts = facts.allocatable
+    return Room(quantity.milli(amounts.get("cpu", 0)), quantity.whole(amounts.get("memory", 0)))
 
 
 def _system_info(info: EngineInfo, arch: str) -> NodeSystemInfo:

@@ -26,9 +26,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         "nats://127.0.0.1:4222"
     )
     docker: Annotated[str, _doc("URL of the Docker engine")] = "unix:///var/run/docker.sock"
-    state_dir: Annotated[str, _doc("where the last assignment is kept")] = (
+    state_dir: Annotated[str, _doc("where the last assignment and pods' volumes are kept")] = (
         "/var/lib/longshore-agent"
     )
+    secrets_dir: Annotated[
+        str,
+        _doc(
+            "where contents of secrets are kept, a folder on a tmpfs (default: longshore in /run, "
+            "or in /dev/shm where /run is on a disk)"
+        ),
+    ] = ""
     internal_ip: Annotated[str, _doc("address of this node (default: that of its first route)")] = (
         ""
     )

@@ -28,12 +28,27 @@ class Message(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of everything on the bus."""
 
 
+class AssignedSource(Message, frozen=True, kw_only=True):
+    """A ConfigMap or a Secret that a pod takes values from.
+
+    Attributes:
+        kind: ``ConfigMap`` or ``Secret``.
+        version: Its resourceVersion; empty: there is none of that name.
+    """
+
+    kind: str
+    name: str
+    version: str = ""
+
+
 class AssignedPod(Message, frozen=True, kw_only=True):
     """One pod that a node should run, or finish.
 
     Attributes:
         delete_grace_s: Seconds between SIGTERM and SIGKILL once the pod is being deleted; None
             while it should run.
+        sources: What its containers and volumes take values from. An agent asks for the contents
+            that it has not in that version: see `ContentRequest`.
     """
 
     uid: str
@@ -43,6 +58,7 @@ class AssignedPod(Message, frozen=True, kw_only=True):
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
     delete_grace_s: int | None = None
+    sources: tuple[AssignedSource, ...] = ()
 
 
 class Assignment(Message, frozen=True, kw_only=True):
@@ -175,6 +191,64 @@ class NodeUsage(Message, frozen=True, kw_only=True):
     period_ms: Annotated[int, Meta(gt=0)]
     total: Usage | None = None
     pods: Mapping[str, Mapping[str, Usage]] = {}
+
+
+class ContentRequest(Message, frozen=True, kw_only=True):
+    """An agent asks what a ConfigMap or a Secret holds, one piece at a time.
+
+    Only objects that a pod bound to the node takes values from are told of, and the node is the one
+    that the subject names: so permissions on subjects keep secrets from other nodes.
+
+    Attributes:
+        version: The resourceVersion that the agent was told of; an answer may be of a newer one.
+        offset: In the bytes of the encoded `Content`.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    version: str
+    offset: Annotated[int, Meta(ge=0)] = 0
+
+
+class Content(Message, frozen=True, kw_only=True):
+    """What a ConfigMap or a Secret holds.
+
+    Attributes:
+        text: A ConfigMap's ``data``: the only part of it that variables can take values from.
+        data: A ConfigMap's ``binaryData``, or a Secret's ``data``.
+    """
+
+    text: Mapping[str, str] = {}
+    data: Mapping[str, bytes] = {}
+
+
+class ContentPiece(Message, frozen=True, kw_only=True, tag="piece"):
+    """A part of an encoded `Content`.
+
+    Attributes:
+        version: The object's resourceVersion: pieces of different ones do not fit together.
+        size: Bytes of the whole.
+        piece: At most `CONTENT_PIECE_BYTES_MAX`.
+    """
+
+    version: str
+    size: int
+    piece: bytes
+
+
+class ContentRefused(Message, frozen=True, kw_only=True, tag="refused"):
+    """There is no such object, or no pod of that node takes values from it."""
+
+    reason: str
+
+
+ContentReply = ContentPiece | ContentRefused
+
+CONTENT_PIECE_BYTES_MAX = 360 * 1024
+"""In base64 480 KiB: less than half of what NATS carries by default. The largest object, whose
+bytes are in base64 once more, has four.
+"""
 
 
 class ProbeRequest(Message, frozen=True, kw_only=True):

@@ -31,6 +31,11 @@ def probe(node: str) -> str:
     return f"{PREFIX}.node.{_token(node)}.probe"
 
 
+def content(node: str) -> str:
+    """Agent to control plane, with reply: `messages.ContentRequest`."""
+    return f"{PREFIX}.node.{_token(node)}.content"
+
+
 def open_stream(node: str) -> str:
     """Control plane to agent, with reply: `messages.StreamRequest`."""
     return f"{PREFIX}.node.{_token(node)}.open-stream"

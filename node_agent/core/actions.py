@@ -8,9 +8,11 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from node_agent.core import volume_actions
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import HookKind
 from node_agent.core.question import Question
+from node_agent.core.volume_actions import Mount, VolumeAction
 
 
 class PublishedPort(Struct, frozen=True):
@@ -27,6 +29,7 @@ class SandboxConfig(Struct, frozen=True, kw_only=True):
 
     Attributes:
         hostname: Empty: Docker's own choice.
+        tmpfs: Volumes of the engine that live as long as something that runs holds them.
     """
 
     name: str
@@ -34,6 +37,7 @@ class SandboxConfig(Struct, frozen=True, kw_only=True):
     hostname: str = ""
     is_host_network: bool = False
     ports: tuple[PublishedPort, ...] = ()
+    tmpfs: tuple[str, ...] = ()
 
 
 class ContainerConfig(Struct, frozen=True, kw_only=True):
@@ -62,6 +66,7 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
     cpu_limit_milli: int = 0
     cpu_request_milli: int = 0
     memory_limit_bytes: int = 0
+    mounts: tuple[Mount, ...] = ()
 
 
 class PullImage(Struct, frozen=True):
@@ -167,7 +172,7 @@ class RemoveContainer(Struct, frozen=True):
     cause: str
 
 
-Action = (
+PodAction = (
     PullImage
     | ClaimSandbox
     | CreateSandbox
@@ -180,6 +185,8 @@ Action = (
     | KillContainer
     | RemoveContainer
 )
+
+Action = PodAction | VolumeAction
 
 
 class Wait(Struct, frozen=True):
@@ -207,7 +214,7 @@ class Plan(Struct, frozen=True):
 
 def render(plan: Plan) -> str:
     """One line an action and a wait."""
-    lines = [_line(action) for action in plan.actions]
+    lines = [line(action) for action in plan.actions]
     lines += [
         f"wait {wait.pod.name}/{wait.container or 'sandbox'}: {wait.reason}" for wait in plan.waits
     ]
@@ -216,10 +223,15 @@ def render(plan: Plan) -> str:
 
 def render_actions(actions: Iterable[Action]) -> str:
     """One line an action."""
-    return "\n".join(_line(action) for action in actions)
+    return "\n".join(line(action) for action in actions)
 
 
-def _line(action: Action) -> str:  # one case an action
+def line(action: Action) -> str:
+    """The action as people read it."""
+    return volume_actions.line(action) if isinstance(action, VolumeAction) else _line(action)
+
+
+def _line(action: PodAction) -> str:  # one case an action
     match action:
         case PullImage():
             return f"pull {action.image}: {action.cause}"

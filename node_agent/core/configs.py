@@ -1,12 +1,29 @@
 """From a pod's spec to what Docker is told."""
 
-from node_agent.core import naming
+from msgspec import Struct
+
+from node_agent.core import naming, volumes
 from node_agent.core.actions import ContainerConfig, PublishedPort, SandboxConfig
-from node_agent.core.env import environment, expand
+from node_agent.core.contents import Sources
+from node_agent.core.downward import Room
+from node_agent.core.env import Surroundings, environment, expand
 from node_agent.core.observed import Sandbox
+from node_agent.core.volumes import Places
 from proto import quantity
 from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
+
+
+class Host(Struct, frozen=True):
+    """What pods need to know of their node, and how many holders to keep in stock."""
+
+    name: str
+    ip: str = ""
+    pool_size: int = 0
+    cluster: str = ""
+    places: Places = Places()
+    room: Room = Room()
+
 
 GRACE_DEFAULT_S = 30
 """Source: Kubernetes, PodSpec.terminationGracePeriodSeconds."""
@@ -27,7 +44,8 @@ def address(pod: AssignedPod, sandbox: Sandbox, host_ip: str) -> str:
 
 def fits_pool(pod: AssignedPod) -> bool:
     """Whether any holder will do: what a holder is told at its making cannot be changed later."""
-    return not (pod.spec.hostname or pod.spec.host_network or _published(pod))
+    spec = pod.spec
+    return not (spec.hostname or spec.host_network or _published(pod) or volumes.tmpfs(pod))
 
 
 def _published(pod: AssignedPod) -> tuple[PublishedPort, ...]:
@@ -49,28 +67,35 @@ def sandbox_config(node: str, pod: AssignedPod) -> SandboxConfig:
         hostname="" if pod.spec.host_network else (pod.spec.hostname or pod.name)[:63],
         is_host_network=pod.spec.host_network,
         ports=_published(pod),
+        tmpfs=volumes.tmpfs(pod),
     )
 
 
 def container_config(
-    node: str,
-    host_ip: str,
+    host: Host,
     pod: AssignedPod,
     spec: ContainerSpec,
     sandbox: Sandbox,
+    sources: Sources,
     *,
     attempt: int,
     backoff: int,
     processes_of: str = "",
 ) -> ContainerConfig:
-    """The next attempt at one of the pod's containers."""
+    """The next attempt at one of the pod's containers.
+
+    Raises:
+        Absent: It needs what is not there.
+        Awaited: It needs what is not known yet.
+    """
     key = naming.key(pod)
     limits, requests = spec.resources.limits, spec.resources.requests
-    env = environment(pod, spec, pod_ip=address(pod, sandbox, host_ip), host_ip=host_ip)
+    around = Surroundings(address(pod, sandbox, host.ip), host.ip, host.room)
+    env = environment(pod, spec, sources, around)
     return ContainerConfig(
         name=naming.container_name(key, spec.name, attempt),
         labels=naming.container_labels(
-            node, key, spec, attempt=attempt, backoff=backoff, grace_s=grace_s(pod)
+            host.name, key, spec, attempt=attempt, backoff=backoff, grace_s=grace_s(pod)
         ),
         image=spec.image,
         sandbox_id=sandbox.id,
@@ -85,4 +110,5 @@ def container_config(
         cpu_limit_milli=quantity.milli(limits.get("cpu", 0)),
         cpu_request_milli=quantity.milli(requests.get("cpu", limits.get("cpu", 0))),
         memory_limit_bytes=quantity.whole(limits.get("memory", 0)),
+        mounts=volumes.mounts(pod, spec, host.places, env),
     )

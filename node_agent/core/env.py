@@ -2,17 +2,31 @@
 
 Source: Kubernetes, "Define Dependent Environment Variables" and the downward API: ``$(NAME)`` is
 replaced by a variable defined before it, ``$$(NAME)`` stands for the text ``$(NAME)``, and what
-names nothing stays as it is.
+names nothing stays as it is. Variables that come by the dozen (envFrom) yield to those of their
+name in ``env``, whose values cannot refer to them.
 """
 
 import re
 from collections.abc import Mapping
 
-from proto.kinds.container import Container, EnvVar
+from msgspec import Struct
+
+from node_agent.core import contents, downward
+from node_agent.core.contents import Absent, Sources
+from node_agent.core.downward import Room
+from proto.kinds.container import Container, EnvVarSource
+from proto.kinds.references import CONFIG_MAP, SECRET
 from proto.messages import AssignedPod
 
 _REFERENCE = re.compile(r"\$(\$|\(([^()]*)\))")
-_KEYED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
+
+
+class Surroundings(Struct, frozen=True):
+    """What a container is told of where it runs."""
+
+    pod_ip: str
+    host_ip: str
+    room: Room = Room()
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -30,32 +44,64 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return _REFERENCE.sub(replacement, text)
 
 
+def expand_all(text: str, variables: Mapping[str, str]) -> str:
+    """The same, where nothing may stay as it is.
+
+    Raises:
+        Absent: There is no such variable.
+    """
+    for found in _REFERENCE.finditer(text):
+        if found.group(1) != "$" and found.group(2) not in variables:
+            raise Absent(f'missing value for "{found.group(2)}"')
+    return expand(text, variables)
+
+
 def environment(
-    pod: AssignedPod, container: Container, *, pod_ip: str, host_ip: str
+    pod: AssignedPod, container: Container, sources: Sources, around: Surroundings
 ) -> dict[str, str]:
-    """The container's variables, in the manifest's order, the host name first as Docker does."""
+    """The container's variables, in the manifest's order, the host name first as Docker does.
+
+    Raises:
+        Absent: A source is not there and must be.
+        Awaited: A source is not known yet.
+    """
     own_name = {} if pod.spec.host_network else {"HOSTNAME": pod.spec.hostname or pod.name}
+    many: dict[str, str] = {}
+    for source in container.env_from:
+        kind, of = CONFIG_MAP, source.config_map_ref
+        if of is None:
+            kind, of = SECRET, source.secret_ref
+        if of is None:
+            continue
+        content = sources.get(kind, of.name, is_optional=of.optional)
+        found = contents.variables(kind, content)
+        many |= {f"{source.prefix}{key}": found[key] for key in sorted(found)}
     values: dict[str, str] = dict(own_name)
     for variable in container.env:
-        values[variable.name] = _value(pod, variable, values, pod_ip=pod_ip, host_ip=host_ip)
-    return values
+        value: str | None
+        if variable.value_from is None:
+            value = expand(variable.value, values)
+        else:
+            value = _value(pod, container, variable.value_from, sources, around)
+        if value is not None:
+            values[variable.name] = value
+    own = {variable.name for variable in container.env}
+    return own_name | many | {name: value for name, value in values.items() if name in own}
 
 
 def _value(
-    pod: AssignedPod, variable: EnvVar, values: Mapping[str, str], *, pod_ip: str, host_ip: str
-) -> str:
-    if variable.value_from is None or variable.value_from.field_ref is None:
-        return expand(variable.value, values)
-    path = variable.value_from.field_ref.field_path
-    if keyed := _KEYED.fullmatch(path):
-        found = pod.labels if keyed.group(1) == "labels" else pod.annotations
-        return found.get(keyed.group(2), "")
-    return {
-        "metadata.name": pod.name,
-        "metadata.namespace": pod.namespace,
-        "metadata.uid": pod.uid,
-        "spec.nodeName": pod.spec.node_name,
-        "spec.serviceAccountName": "default",
-        "status.hostIP": host_ip,
-        "status.podIP": pod_ip,
-    }.get(path, "")
+    pod: AssignedPod,
+    container: Container,
+    source: EnvVarSource,
+    sources: Sources,
+    around: Surroundings,
+) -> str | None:
+    """None: there shall be no such variable."""
+    if (of := source.config_map_key_ref) is not None:
+        return sources.value(CONFIG_MAP, of.name, of.key, is_optional=of.optional)
+    if (secret := source.secret_key_ref) is not None:
+        return sources.value(SECRET, secret.name, secret.key, is_optional=secret.optional)
+    if source.resource_field_ref is not None:
+        return downward.amount(pod, container, source.resource_field_ref, around.room)
+    path = source.field_ref.field_path if source.field_ref else ""
+    return downward.field(pod, path, pod_ip=around.pod_ip, host_ip=around.host_ip)

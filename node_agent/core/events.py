@@ -75,6 +75,12 @@ def failed(error: str) -> Told:
     return Told(WARNING, "Failed", f"Error: {error}")
 
 
+def mount_failed(volume: str, error: str) -> Told:
+    """A volume could not be made."""
+    text = f'MountVolume.SetUp failed for volume "{volume}" : {error}'
+    return Told(WARNING, "FailedMount", text)
+
+
 def sandbox_failed(error: str) -> Told:
     """A holder could not be made or started."""
     return Told(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
@@ -112,6 +118,8 @@ def backing_off(reason: str, message: str) -> Told:
     if reason == "CrashLoopBackOff":
         text = message.replace("back-off", "Back-off", 1).replace("container=", "container ")
         return Told(WARNING, "BackOff", text.replace(" pod=", " in pod "))
+    if reason == "CreateContainerConfigError":
+        return failed(message)
     if reason == "ErrImageNeverPull":
         return Told(WARNING, "ErrImageNeverPull", message)
     return Told(NORMAL, "BackOff", message)

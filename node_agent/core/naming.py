@@ -24,9 +24,11 @@ ATTEMPT = "longshore.dev/attempt"
 BACKOFF = "longshore.dev/backoff"
 SPEC_HASH = "longshore.dev/spec-hash"
 GRACE_S = "longshore.dev/grace-s"
+VOLUME = "longshore.dev/volume"
 
 KIND_SANDBOX = "sandbox"
 KIND_CONTAINER = "container"
+KIND_VOLUME = "volume"
 
 _PREFIX = "longshore"
 _HOLDER = "POD"
@@ -58,6 +60,23 @@ def sandbox_name(pod: PodKey) -> str:
 def pool_name(node: str, token: str) -> str:
     """The name of a holder that is nobody's yet; `token` makes it unique."""
     return f"{_PREFIX}_pool_{node}_{token}"
+
+
+def volume_name(uid: str, volume: str) -> str:
+    """The name of a pod's volume that is the engine's; short enough for a folder's."""
+    return f"{_PREFIX}_{volume}_{uid}"
+
+
+def volume_labels(node: str, pod: PodKey, volume: str) -> dict[str, str]:
+    """What a volume that is the engine's is labelled with."""
+    return {
+        NODE: node,
+        KIND: KIND_VOLUME,
+        NAMESPACE: pod.namespace,
+        POD: pod.name,
+        POD_UID: pod.uid,
+        VOLUME: volume,
+    }
 
 
 def pod_of_sandbox(name: str) -> PodKey | None:

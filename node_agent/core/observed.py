@@ -10,6 +10,7 @@ from enum import StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node_agent.core.contents import Held, SourceKey
 from node_agent.core.health import Health
 from node_agent.core.naming import PodKey
 
@@ -91,6 +92,18 @@ class Container(Struct, frozen=True, kw_only=True):
         return self.state is State.EXITED and self.exit_code == 0
 
 
+class Volumes(Struct, frozen=True):
+    """What there is of one pod's volumes.
+
+    Attributes:
+        marks: By volume; see `volumes.mark`.
+        tmpfs: Those of the engine, by its names.
+    """
+
+    marks: Mapping[str, str] = {}
+    tmpfs: tuple[str, ...] = ()
+
+
 class Failure(Struct, frozen=True):
     """What the agent could not do, how often in a row, and when it tried last."""
 
@@ -98,6 +111,11 @@ class Failure(Struct, frozen=True):
     message: str
     count: int
     at_ms: int
+
+    @staticmethod
+    def after(before: "Failure | None", reason: str, message: str, at_ms: int) -> "Failure":
+        """One more of them."""
+        return Failure(reason, message, before.count + 1 if before else 1, at_ms)
 
 
 class Pull(Struct, frozen=True):
@@ -143,7 +161,10 @@ class Memory(Struct, frozen=True, kw_only=True):
             is not known, nor is it run again, as in Kubernetes.
         pulling: Images that are being pulled, as the pod names them.
         pulls: By image: what became of it.
-        failures: By pod uid and container name; the name is empty for the sandbox.
+        failures: By pod uid and container name; the name is empty for the sandbox, and no
+            container's for volumes.
+        fetching: Contents that are being asked for.
+        unfetched: Contents that could not be had.
         worked_at_ms: When an action on a pod last ended.
     """
 
@@ -154,6 +175,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     pulling: frozenset[str] = frozenset()
     pulls: Mapping[str, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
+    fetching: frozenset[SourceKey] = frozenset()
+    unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
 
 
@@ -162,26 +185,35 @@ class Observed(Struct, frozen=True, kw_only=True):
 
     Attributes:
         images: Names of the images that are here, as `image_names` spells them.
+        volumes: By pod: all that there is of them.
+        contents: What is known of ConfigMaps and Secrets.
         health: What probes say of the containers.
     """
 
     sandboxes: tuple[Sandbox, ...] = ()
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
+    volumes: Mapping[PodKey, Volumes] = {}
+    contents: Mapping[SourceKey, Held] = {}
     memory: Memory = Memory()
     health: Health = Health()
 
 
 class PodView(Struct, frozen=True):
-    """What there is of one pod: holders oldest first, attempts by container name, newest first."""
+    """What there is of one pod: holders oldest first, attempts by container name, newest first.
+
+    Attributes:
+        volumes: None: nothing is there of any, not even their folder.
+    """
 
     sandboxes: tuple[Sandbox, ...] = ()
     attempts: Mapping[str, tuple[Container, ...]] = {}
+    volumes: Volumes | None = None
 
     @property
     def is_empty(self) -> bool:
         """Nothing is left of it."""
-        return not self.sandboxes and not self.attempts
+        return not self.sandboxes and not self.attempts and self.volumes is None
 
     @property
     def sandbox(self) -> Sandbox | None:
@@ -210,8 +242,10 @@ def by_pod(observed: Observed) -> dict[PodKey, PodView]:
         mine = attempts.setdefault(found.pod, {})
         mine[found.container] = (*mine.get(found.container, ()), found)
     return {
-        pod: PodView(tuple(sandboxes.get(pod, ())), attempts.get(pod, {}))
-        for pod in sorted(sandboxes.keys() | attempts.keys())
+        pod: PodView(
+            tuple(sandboxes.get(pod, ())), attempts.get(pod, {}), observed.volumes.get(pod)
+        )
+        for pod in sorted(sandboxes.keys() | attempts.keys() | observed.volumes.keys())
     }
 
 

@@ -3,16 +3,15 @@
 One step, not the whole road: after each the world is looked at again, so a crash between two steps
 leaves nothing to remember. A pod that an action runs for is left alone until that has ended.
 
-The road of a pod: a holder (claimed from the pool, or made and started) → its init containers, one
-after another → its containers, made and started side by side → running. The road back: containers
-asked to end, sidecars last, and killed when their grace is over → removed with the holder → gone.
+The road of a pod: its volumes → a holder (claimed from the pool, or made and started) → its init
+containers, one after another → its containers, made and started side by side → running. The road
+back: containers asked to end, sidecars last, and killed when their grace is over → removed with the
+holder → its volumes removed → gone.
 """
 
 from collections.abc import Mapping
 
-from msgspec import Struct
-
-from node_agent.core import configs, ending, images, initial, naming, restart
+from node_agent.core import configs, ending, images, initial, mounting, naming, restart
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -29,6 +28,8 @@ from node_agent.core.actions import (
     StartSandbox,
     Wait,
 )
+from node_agent.core.configs import Host
+from node_agent.core.contents import Absent, Awaited
 from node_agent.core.ending import End
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
@@ -42,6 +43,7 @@ from node_agent.core.observed import (
     pool,
 )
 from node_agent.core.question import Question
+from node_agent.core.volume_actions import PrepareVolumes, RemoveVolumes, TellMissing
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -59,15 +61,6 @@ POOL_QUIET_MS = 300
 """The pool is filled once no pod was worked on for so long: a holder costs a core about
 100 ms, which a burst of pods needs for itself.
 """
-
-
-class Host(Struct, frozen=True):
-    """What pods need to know of their node, and how many holders to keep in stock."""
-
-    name: str
-    ip: str = ""
-    pool_size: int = 0
-    cluster: str = ""
 
 
 def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
@@ -91,6 +84,7 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         else:
             planner.bring_up(key, pod, view)
     planner.pull()
+    planner.know(desired)
     planner.stock_pool()
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
 
@@ -136,6 +130,10 @@ class _Planner:
             self.actions.append(RemoveContainer(key, container.container, container.id, cause))
         for sandbox in view.sandboxes:
             self.actions.append(RemoveSandbox(key, sandbox.id, cause))
+        if view.volumes is None or view.containers or view.sandboxes:
+            return
+        if not self._is_held_back(key, mounting.VOLUMES):
+            self.actions.append(RemoveVolumes(key, view.volumes.tmpfs, cause))
 
     def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
         """End what runs of a pod; whether anything does."""
@@ -168,9 +166,11 @@ class _Planner:
     # -------------------------------------------------------------------- up
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
-        """Its holder first, then its containers."""
+        """Its volumes first, then its holder, then its containers."""
         if is_finished(pod, view):
             self._finish(key, pod, view)
+            return
+        if pod.spec.volumes and not self._has_volumes(key, pod, view):
             return
         sandbox = view.sandbox
         for other in view.sandboxes:
@@ -186,6 +186,20 @@ class _Planner:
             if spec not in waiting:
                 self._bring_up_container(key, pod, spec, view, sandbox)
         self._clear_away(key, pod, view)
+
+    def _has_volumes(self, key: PodKey, pod: AssignedPod, view: PodView) -> bool:
+        """Whether all are there; if not, or if one is to change, the step towards that."""
+        found = mounting.steps(pod, view, self._observed, self._host)
+        if found.missing:
+            step = TellMissing(key, found.missing, "their sources are missing")
+            told = self._memory.failures.get((key.uid, mounting.MISSING))
+            is_news = told is None or told.message != step.text
+            if is_news or not self._is_held_back(key, mounting.MISSING):
+                self.actions.append(step)
+        if found.configs and not self._is_held_back(key, mounting.VOLUMES):
+            cause = "changed" if found.are_there else "assigned"
+            self.actions.append(PrepareVolumes(key, found.configs, cause))
+        return found.are_there
 
     def _finish(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """The pod's own containers are done: whatever ran beside them ends, then the holder."""
@@ -319,7 +333,7 @@ class _Planner:
                     key,
                     spec.name,
                     "CrashLoopBackOff",
-                    f"back-off {_duration(delay_s)} restarting failed "
+                    f"back-off {restart.duration(delay_s)} restarting failed "
                     f"container={spec.name} pod={pod_text}",
                     due_ms,
                 )
@@ -364,20 +378,28 @@ class _Planner:
             self.waits.append(Wait(key, spec.name, "CreateContainerConfigError", text, None))
             return
         is_changed = ended is not None and ended.spec_hash != naming.spec_hash(spec)
-        config = configs.container_config(
-            self._host.name,
-            self._host.ip,
-            pod,
-            spec,
-            sandbox,
-            attempt=0 if ended is None else ended.attempt + 1,
-            backoff=(
-                restart.restarts_in_a_row(ended) + 1
-                if ended is not None and is_failure and not is_changed
-                else 0
-            ),
-            processes_of="" if looked_at is None else looked_at.id,
-        )
+        try:
+            config = configs.container_config(
+                self._host,
+                pod,
+                spec,
+                sandbox,
+                mounting.sources(pod, self._observed),
+                attempt=0 if ended is None else ended.attempt + 1,
+                backoff=(
+                    restart.restarts_in_a_row(ended) + 1
+                    if ended is not None and is_failure and not is_changed
+                    else 0
+                ),
+                processes_of="" if looked_at is None else looked_at.id,
+            )
+        except Absent as absent:
+            reason = "CreateContainerConfigError"
+            self.waits.append(Wait(key, spec.name, reason, str(absent), None))
+            return
+        except Awaited:
+            self.waits.append(Wait(key, spec.name, "ContainerCreating", "", None))
+            return
         self.actions.append(CreateContainer(key, spec.name, config, cause))
 
     def _is_held_back(self, key: PodKey, container: str) -> bool:
@@ -397,6 +419,12 @@ class _Planner:
         """Each image that is missing, once for all that wait for it."""
         for image, wanted_by in sorted(self._images.items()):
             self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
+
+    def know(self, desired: Mapping[str, AssignedPod]) -> None:
+        """Ask what pods need to know, and forget what none does."""
+        steps, dues = mounting.knowledge(desired, self._observed, self._now_ms)
+        self.actions += steps
+        self._wakes += dues
 
     def stock_pool(self) -> None:
         """One holder more, or fewer, when nothing else is to be done."""
@@ -435,9 +463,3 @@ class _Planner:
 
 _POOL = PodKey("", "", "")
 """Under whose uid failures of the pool are remembered."""
-
-
-def _duration(seconds: int) -> str:
-    """As Go prints it: ``40s``, ``2m40s``."""
-    minutes, rest = divmod(seconds, 60)
-    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

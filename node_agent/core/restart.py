@@ -55,3 +55,9 @@ def policy(pod: AssignedPod, spec: ContainerSpec) -> str:
 def is_wanted(policy: str, ended: Container) -> bool:
     """Whether a restart policy (Always, OnFailure, Never) asks for another attempt."""
     return policy == "Always" or (policy == "OnFailure" and not ended.has_succeeded)
+
+
+def duration(seconds: int) -> str:
+    """As Go prints it: ``40s``, ``2m40s``."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

@@ -1,7 +1,7 @@
 """The container engine: `docker` is the real one, `fake` the one for simulations.
 
-Both pass tests/contract/test_engine.py. An engine knows containers and images and nothing of pods:
-what is made, and when, is decided in `node_agent.core`.
+Both pass tests/contract/test_engine.py. An engine knows containers, images and its own
+volumes and nothing of pods: what is made, and when, is decided in `node_agent.core`.
 
 Every verb ends within a deadline, but for `pull`, `LogStream.read`, `EventStream.get` and a
 `Console`'s reading and writing, which wait for somebody else. Each may raise
@@ -15,8 +15,10 @@ from typing import Protocol
 from msgspec import Struct
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
+from node_agent.core.volume_actions import TmpfsConfig
 from proto.errors import Retryable
 
 
@@ -51,6 +53,14 @@ class Image(Struct, frozen=True):
     id: str
     names: tuple[str, ...]
     size_bytes: int = 0
+
+
+class EngineVolume(Struct, frozen=True):
+    """A volume of the engine's that was made for a pod, which calls it `volume`."""
+
+    name: str
+    pod: PodKey
+    volume: str
 
 
 class EngineEvent(Struct, frozen=True):
@@ -210,6 +220,22 @@ class Engine(Protocol):
 
         Raises:
             Rejected: The registry has no such image, or does not give it to us.
+        """
+        ...
+
+    async def volumes(self) -> Sequence[EngineVolume]:
+        """The engine's volumes of this node's pods, in no order."""
+        ...
+
+    async def create_volume(self, config: TmpfsConfig) -> None:
+        """Make room in memory, if it is not there; it lives while something that runs has it."""
+        ...
+
+    async def remove_volume(self, name: str) -> None:
+        """Remove a volume; nothing when it is gone already.
+
+        Raises:
+            AlreadyExists: A container has it.
         """
         ...
 

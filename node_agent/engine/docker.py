@@ -20,11 +20,13 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
 from node_agent.core.usage import Sample
+from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
     AttachOptions,
     EngineEvent,
     EngineFailure,
     EngineInfo,
+    EngineVolume,
     ExecOptions,
     Image,
     Listed,
@@ -41,7 +43,9 @@ from node_agent.engine.inspection import (
     parse_inspection,
     parse_state,
     parse_stats,
+    parse_volumes,
     sandbox_config,
+    volume_config,
 )
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
@@ -140,6 +144,30 @@ class Docker:
         """See `Engine`."""
         async with _translated(PULL_DEADLINE_S):
             await self._docker.images.pull(image)
+
+    async def volumes(self) -> Sequence[EngineVolume]:
+        """See `Engine`."""
+        labels = [f"{name}={value}" for name, value in self._ours.items()]
+        params = {"filters": json.dumps({"label": labels})}
+        found = await self._ask("GET", "volumes", params=params)
+        return parse_volumes(found["Volumes"] or ())
+
+    async def create_volume(self, config: TmpfsConfig) -> None:
+        """See `Engine`."""
+        await self._ask("POST", "volumes/create", body=volume_config(config, self._ours))
+
+    async def remove_volume(self, name: str) -> None:
+        """See `Engine`."""
+        try:
+            async with (
+                _translated(),
+                self._docker._query(  # noqa: SLF001
+                    f"volumes/{name}", "DELETE"
+                ),
+            ):
+                pass
+        except NotFound:
+            return
 
     async def create_sandbox(self, config: SandboxConfig) -> str:
         """See `Engine`."""
@@ -282,7 +310,7 @@ class Docker:
         path: str,
         *,
         body: Mapping[str, Any] | None = None,
-        params: Mapping[str, int] | None = None,
+        params: Mapping[str, int | str] | None = None,
     ) -> Any:
         """Docker's own JSON, where aiodocker's wrappers say too little; None for no answer."""
         try:

@@ -18,11 +18,13 @@ from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State, image_names
 from node_agent.core.usage import Sample
+from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
     AttachOptions,
     EngineEvent,
     EngineFailure,
     EngineInfo,
+    EngineVolume,
     ExecOptions,
     Image,
     Listed,
@@ -91,6 +93,8 @@ class FakeEngine:
         self._delays = delays
         self._serial = 0
         self._images: dict[str, Image] = {}
+        self._volumes: dict[str, EngineVolume] = {}
+        self._users: dict[str, tuple[str, ...]] = {}  # volumes by container
         self._found: dict[str, Sandbox | Container] = {}
         self._logs: dict[str, bytes] = {}
         self._commands: dict[str, tuple[str, ...]] = {}
@@ -153,6 +157,11 @@ class FakeEngine:
         """All holders."""
         return tuple(found for found in self._found.values() if isinstance(found, Sandbox))
 
+    @property
+    def volumes_now(self) -> tuple[EngineVolume, ...]:
+        """All volumes."""
+        return tuple(self._volumes.values())
+
     # ----------------------------------------------------------------- verbs
 
     async def info(self) -> EngineInfo:
@@ -186,10 +195,31 @@ class FakeEngine:
         self._add_image(image)
         self._tell("", "pull")
 
+    async def volumes(self) -> Sequence[EngineVolume]:
+        """See `Engine`."""
+        await self._delay("look", "")
+        return list(self._volumes.values())
+
+    async def create_volume(self, config: TmpfsConfig) -> None:
+        """See `Engine`."""
+        await self._delay("create", config.engine_name)
+        labels = config.labels
+        pod = PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID])
+        name, volume = config.engine_name, labels[naming.VOLUME]
+        self._volumes.setdefault(name, EngineVolume(name, pod, volume))
+
+    async def remove_volume(self, name: str) -> None:
+        """See `Engine`."""
+        await self._delay("remove", name)
+        if any(name in used and id in self._found for id, used in self._users.items()):
+            raise AlreadyExists(f"remove {name}: volume is in use")
+        self._volumes.pop(name, None)
+
     async def create_sandbox(self, config: SandboxConfig) -> str:
         """See `Engine`."""
         await self._delay("create", config.name)
         id = self._new_id(config.name)
+        self._users[id] = config.tmpfs
         pod = naming.pod_of_sandbox(config.name)
         self._found[id] = Sandbox(id=id, name=config.name, pod=pod, state=State.CREATED)
         return id
@@ -204,6 +234,7 @@ class FakeEngine:
         if config.sandbox_id not in self._found:
             raise NotFound(f"No such container: {config.sandbox_id}")
         id = self._new_id(config.name)
+        self._users[id] = tuple(mount.tmpfs for mount in config.mounts if mount.tmpfs)
         labels = config.labels
         self._found[id] = Container(
             id=id,
@@ -273,6 +304,7 @@ class FakeEngine:
         """See `Engine`."""
         await self._delay("remove", self._name(id))
         found = self._found.pop(id, None)
+        self._users.pop(id, None)
         if found is not None:
             if found.state is State.RUNNING:
                 self._tell(id, "die")

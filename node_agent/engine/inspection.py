@@ -1,6 +1,6 @@
 """Docker's JSON to our values and back. Source: Docker Engine API 1.41."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from node_agent.core import naming
@@ -8,6 +8,8 @@ from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
+from node_agent.core.volume_actions import Mount, TmpfsConfig
+from node_agent.engine import EngineVolume
 from proto.meta import parse_time_ms
 
 CPU_SHARES_PER_CORE = 1024
@@ -116,6 +118,8 @@ def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -
             "PortBindings": bindings,
             "CpuShares": CPU_SHARES_MIN,
             "LogConfig": {"Type": "none"},
+            # Held here, they outlive the containers that use them.
+            "Mounts": [_volume_mount(name, f"/{name}") for name in config.tmpfs],
         },
     }
 
@@ -140,6 +144,7 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
             "Memory": config.memory_limit_bytes,
             # The same again: no swap, as in Kubernetes; a limit of memory alone would double it.
             "MemorySwap": config.memory_limit_bytes,
+            "Mounts": [_mount(mount) for mount in config.mounts],
         },
     }
     if config.entrypoint:
@@ -147,3 +152,48 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
     if config.command:
         body["Cmd"] = list(config.command)
     return body
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    if mount.tmpfs:
+        return _volume_mount(mount.tmpfs, mount.target) | {"ReadOnly": mount.is_read_only}
+    return {
+        "Type": "bind",
+        "Source": mount.source,
+        "Target": mount.target,
+        "ReadOnly": mount.is_read_only,
+    }
+
+
+def _volume_mount(name: str, target: str) -> dict[str, Any]:
+    """Without what the image has there: Docker would copy it into an empty volume."""
+    return {
+        "Type": "volume",
+        "Source": name,
+        "Target": target,
+        "VolumeOptions": {"NoCopy": True},
+    }
+
+
+def volume_config(config: TmpfsConfig, ours: Mapping[str, str]) -> dict[str, Any]:
+    """The body of ``POST /volumes/create``."""
+    size = f",size={config.size_bytes}" if config.size_bytes else ""
+    return {
+        "Name": config.engine_name,
+        "Driver": "local",
+        "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": f"mode=0777{size}"},
+        "Labels": {**config.labels, **ours},
+    }
+
+
+def parse_volumes(found: Iterable[Mapping[str, Any]]) -> list[EngineVolume]:
+    """What ``GET /volumes`` says of those that are ours."""
+    volumes = []
+    for volume in found:
+        labels = volume["Labels"] or {}
+        try:
+            pod = PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID])
+            volumes.append(EngineVolume(volume["Name"], pod, labels[naming.VOLUME]))
+        except KeyError:
+            continue  # somebody else used our label, in their own way: leave it alone
+    return volumes

@@ -188,8 +188,8 @@ async def websocket(
 def _counts_pongs(request: web.Request) -> bool:
     """Whether the client takes a Pong that it did not ask for as a sign of life (RFC 6455, 5.5.3).
 
-    Go's client (its User-Agent ends with ``kubernetes/…``) counts nothing else, and gives up after a
-    minute without one. httpx-ws 0.9, and with it kr8s, ends the connection at a Pong unasked.
+    Go's client (its User-Agent ends with ``kubernetes/…``) counts nothing else, and gives up after
+    a minute without one. httpx-ws 0.9, and with it kr8s, ends the connection at a Pong unasked.
     """
     return "kubernetes/" in request.headers.get("User-Agent", "")
 

@@ -14,6 +14,7 @@ from orchestrator.core.node_lifecycle import Timing
 from orchestrator.runtime import replica
 from orchestrator.runtime.announce import Announcer
 from orchestrator.runtime.audit import AuditLog
+from orchestrator.runtime.contents import Contents
 from orchestrator.runtime.controllers import Controllers
 from orchestrator.runtime.deploys import Deploys
 from orchestrator.runtime.detector import Detector
@@ -77,6 +78,7 @@ class ControlPlane:
         self._controllers = Controllers(self.world, perform, clock)
         self._scheduler = Scheduler(self.world, perform, clock)
         self._dispatcher = Dispatcher(self.world, bus)
+        self._contents = Contents(self.world, bus, lambda: self.is_leading)
         self._announcer = Announcer(self.world, bus, clock)
         self._deploys = Deploys(self.world, self.writer, self.verbs, store, bus, audit)
         self._detector = Detector(
@@ -107,6 +109,7 @@ class ControlPlane:
         """Campaign, lead, and again, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.usages.run())
+            tasks.create_task(self._contents.run())
             while True:
                 # A task of its own: before Python 3.13, a TaskGroup that fails forgets that it was
                 # cancelled meanwhile, and a daemon told to stop would campaign again.

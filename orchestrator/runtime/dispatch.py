@@ -1,7 +1,9 @@
 """Tells each node what it should run: one whole assignment, whenever it changes.
 
-Changes are coalesced for a few milliseconds a node. An assignment that got lost shows in the next
-heartbeat (the agent follows an older one) and is sent again.
+Changes are coalesced for a few milliseconds a node. Of the ConfigMaps and Secrets that a pod takes
+values from an assignment says the versions; the contents are asked for (see `contents`). An
+assignment that got lost shows in the next heartbeat (the agent follows an older one) and is sent
+again.
 """
 
 import asyncio
@@ -13,9 +15,11 @@ from orchestrator.world import Change, World
 from proto import codec, subjects
 from proto.bus import Bus
 from proto.errors import Unavailable
+from proto.kinds.configuration import CONFIG_MAPS, SECRETS
 from proto.kinds.node import NODES
 from proto.kinds.pod import PODS, Pod
-from proto.messages import AssignedPod, Assignment, Heartbeat
+from proto.kinds.references import Reference, referenced
+from proto.messages import AssignedPod, AssignedSource, Assignment, Heartbeat
 
 log = structlog.get_logger()
 
@@ -44,6 +48,10 @@ class Dispatcher:
                 for entry in (change.old, change.new):
                     if entry is not None and entry.object.spec.node_name:
                         self._ring(entry.object.spec.node_name)
+            elif change.kind in (CONFIG_MAPS, SECRETS):
+                entry = change.entry
+                for node in self._world.nodes_using(change.kind, entry.namespace, entry.name):
+                    self._ring(node)
             elif change.kind is NODES and change.new is None:
                 self._sent.pop(change.entry.name, None)
 
@@ -80,7 +88,7 @@ class Dispatcher:
             self._ring(beat.node)
 
     async def _send(self, node: str, epoch: int) -> None:
-        pods = tuple(_assigned(pod) for pod in self._world.pods_on(node))
+        pods = tuple(_assigned(pod, self._world) for pod in self._world.pods_on(node))
         last = self._sent.get(node)
         if last is not None and last.pods == pods:
             return
@@ -93,7 +101,7 @@ class Dispatcher:
             log.warning("assignment.unsent", node=node, error=str(error))
 
 
-def _assigned(pod: Pod) -> AssignedPod:
+def _assigned(pod: Pod, world: World) -> AssignedPod:
     meta = pod.metadata
     grace_s = None
     if meta.deletion_timestamp:
@@ -106,4 +114,14 @@ def _assigned(pod: Pod) -> AssignedPod:
         labels=meta.labels,
         annotations=meta.annotations,
         delete_grace_s=grace_s,
+        sources=tuple(
+            _source(world, meta.namespace, reference) for reference in referenced(pod.spec)
+        ),
     )
+
+
+def _source(world: World, namespace: str, reference: Reference) -> AssignedSource:
+    kind = CONFIG_MAPS if reference.kind == CONFIG_MAPS.name else SECRETS
+    found = world.entry(kind, namespace, reference.name)
+    version = "" if found is None else str(found.version)
+    return AssignedSource(kind=reference.kind, name=reference.name, version=version)

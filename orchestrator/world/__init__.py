@@ -22,7 +22,7 @@ from orchestrator.core.custom import declared
 from orchestrator.store import Item, Listing, keys
 from orchestrator.world.entry import Change, Entry, version_of
 from orchestrator.world.feed import Feed, Over
-from orchestrator.world.index import OwnerIndex, PodsByNode
+from orchestrator.world.index import NodesBySource, OwnerIndex, PodsByNode
 from orchestrator.world.registry import Registry
 from proto.errors import Compacted
 from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition
@@ -60,6 +60,7 @@ class World:
         self._feeds: set[Feed] = set()
         self._owners = OwnerIndex()
         self._pods = PodsByNode()
+        self._sources = NodesBySource()
 
     @property
     def version(self) -> int:
@@ -126,6 +127,10 @@ class World:
     def pods_on(self, node: str) -> list[Pod]:
         """Pods bound to a node, ordered by namespace and name; unbound ones under ``""``."""
         return self._pods.on(node)
+
+    def nodes_using(self, kind: Kind[Any], namespace: str, name: str) -> frozenset[str]:
+        """Nodes with pods that take values from a ConfigMap or a Secret."""
+        return self._sources.using(kind.name, namespace, name)
 
     # -- following
 
@@ -298,5 +303,6 @@ class World:
                 del rooms[old.namespace]
         self._owners.update(old, new)
         self._pods.update(old, new)
+        self._sources.update(old, new)
         if change.kind is DEFINITIONS:
             self._declare(change.entry.name, None if new is None else new.object)

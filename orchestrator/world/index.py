@@ -5,6 +5,7 @@ from typing import Any
 from orchestrator.world.entry import Entry
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod
+from proto.kinds.references import referenced
 
 Key = tuple[Kind[Any], str, str]
 
@@ -59,6 +60,43 @@ class OwnerIndex:
     def owned_by(self, uid: str, kind: Kind[Any]) -> list[Any]:
         """Those of one kind, decoded."""
         return [entry.object for entry in self.dependents(uid) if entry.kind is kind]
+
+
+class NodesBySource:
+    """Nodes by the ConfigMaps and Secrets that pods bound to them take values from."""
+
+    def __init__(self) -> None:
+        self._users: dict[tuple[str, str, str], dict[str, str]] = {}  # pod to node
+
+    def update(self, old: Entry | None, new: Entry | None) -> None:
+        """A pod came, moved or went; other kinds do not matter here."""
+        before, after = _bound(old), _bound(new)
+        if before and after and before.spec == after.spec:
+            return  # its status changed, as most often
+        for pod in (before, after):
+            if pod is None:
+                continue
+            meta = pod.metadata
+            for source in referenced(pod.spec):
+                key = source.kind, meta.namespace, source.name
+                users = self._users.setdefault(key, {})
+                if pod is after:
+                    users[meta.name] = pod.spec.node_name
+                else:
+                    users.pop(meta.name, None)
+                if not users:
+                    del self._users[key]
+
+    def using(self, kind: str, namespace: str, name: str) -> frozenset[str]:
+        """The nodes whose pods use an object of that kind (ConfigMap or Secret)."""
+        return frozenset(self._users.get((kind, namespace, name), {}).values())
+
+
+def _bound(entry: Entry | None) -> Pod | None:
+    if entry is None or entry.kind is not PODS:
+        return None
+    pod: Pod = entry.object
+    return pod if pod.spec.node_name else None
 
 
 class PodsByNode:

@@ -1,4 +1,7 @@
-"""ConfigMap and Secret: values that containers are configured with."""
+"""ConfigMap and Secret: values that containers are configured with.
+
+Both are stored as they are: encrypting secrets at rest is etcd's, or its disk's, part.
+"""
 
 import base64
 import binascii
@@ -147,7 +150,6 @@ CONFIG_MAPS: Kind[ConfigMap] = Kind(
     ),
     validate=_validate_config_map,
     has_status=False,
-    notice="are stored and served, but containers cannot use them yet",
 )
 
 SECRETS: Kind[Secret] = Kind(
@@ -166,5 +168,4 @@ SECRETS: Kind[Secret] = Kind(
     validate=_validate_secret,
     fields={"type": lambda secret: secret.type},
     has_status=False,
-    notice="are stored and served, but containers cannot use them yet",
 )

@@ -15,6 +15,17 @@ from proto.kinds.lifecycle import (
     validate_lifecycle,
 )
 from proto.kinds.probe import Probe, default_probe, validate_probe
+from proto.kinds.source import (
+    ConfigMapKeySelector,
+    EnvFromSource,
+    ObjectFieldSelector,
+    ResourceFieldSelector,
+    SecretKeySelector,
+    validate_env_from,
+    validate_key,
+    validate_resource_field,
+)
+from proto.kinds.volume import VolumeMounts
 from proto.meta import Model, Time
 from proto.quantity import Quantity
 
@@ -29,21 +40,15 @@ class ContainerPort(Model, frozen=True, kw_only=True):
     protocol: str = ""
 
 
-class ObjectFieldSelector(Model, frozen=True, kw_only=True):
-    """A field of the pod itself: ``metadata.name`` or ``status.podIP``."""
-
-    field_path: str
-    api_version: str = ""
-
-
 class EnvVarSource(Model, frozen=True, kw_only=True):
     """Where a variable's value comes from."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {"configMapKeyRef", "secretKeyRef", "resourceFieldRef", "fileKeyRef"}
-    )
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"fileKeyRef"})
 
     field_ref: ObjectFieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    config_map_key_ref: ConfigMapKeySelector | None = None
+    secret_key_ref: SecretKeySelector | None = None
 
 
 class EnvVar(Model, frozen=True, kw_only=True):
@@ -72,8 +77,6 @@ class Container(Model, frozen=True, kw_only=True):
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
-            "envFrom",
-            "volumeMounts",
             "volumeDevices",
             "securityContext",
             "restartPolicyRules",
@@ -99,6 +102,8 @@ class Container(Model, frozen=True, kw_only=True):
         ),
     ] = ()
     env: Annotated[tuple[EnvVar, ...], Meta(extra={"merge_key": "name"})] = ()
+    env_from: tuple[EnvFromSource, ...] = ()
+    volume_mounts: VolumeMounts = ()
     resources: ResourceRequirements = ResourceRequirements()
     startup_probe: Probe | None = None
     readiness_probe: Probe | None = None
@@ -245,11 +250,12 @@ def validate_container(at: str, container: Container) -> list[FieldError]:
                 validation.invalid(
                     f"{at}.env[{index}].name",
                     env.name,
-                    "a valid environment variable name must consist of alphabetic characters, "
-                    "digits, '_', '-', or '.', and must not start with a digit",
+                    validation.SAYS_ENV_NAME,
                 )
             )
         errors += _validate_env_source(f"{at}.env[{index}]", env)
+    for index, source in enumerate(container.env_from):
+        errors += validate_env_from(f"{at}.envFrom[{index}]", source)
     errors += _validate_resources(f"{at}.resources", container.resources)
     errors += validate_lifecycle(f"{at}.lifecycle", container.lifecycle)
     for name, probe in (
@@ -283,16 +289,31 @@ def _validate_env_source(at: str, env: EnvVar) -> list[FieldError]:
                 f"{at}.valueFrom", "", "may not be specified when `value` is not empty"
             )
         ]
-    ref = env.value_from.field_ref
-    if ref is None:
-        return [validation.invalid(f"{at}.valueFrom", "", "must specify one of: `fieldRef`")]
-    if ref.field_path in FIELD_PATHS or ref.field_path.startswith(
-        ("metadata.labels['", "metadata.annotations['")
-    ):
+    source = env.value_from
+    named = {
+        "fieldRef": source.field_ref,
+        "resourceFieldRef": source.resource_field_ref,
+        "configMapKeyRef": source.config_map_key_ref,
+        "secretKeyRef": source.secret_key_ref,
+    }
+    found = [name for name, value in named.items() if value is not None]
+    if len(found) != 1:
+        text = (
+            "may not have more than one field specified at a time"
+            if found
+            else "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or "
+            "`secretKeyRef`"
+        )
+        return [validation.invalid(f"{at}.valueFrom", "", text)]
+    here = f"{at}.valueFrom.{found[0]}"
+    if source.resource_field_ref is not None:
+        return validate_resource_field(here, source.resource_field_ref)
+    if (key := source.config_map_key_ref or source.secret_key_ref) is not None:
+        return validate_key(here, key)
+    path = source.field_ref.field_path if source.field_ref else ""
+    if path in FIELD_PATHS or path.startswith(("metadata.labels['", "metadata.annotations['")):
         return []
-    return [
-        validation.not_supported(f"{at}.valueFrom.fieldRef.fieldPath", ref.field_path, FIELD_PATHS)
-    ]
+    return [validation.not_supported(f"{here}.fieldPath", path, FIELD_PATHS)]
 
 
 def _validate_port(at: str, port: ContainerPort) -> list[FieldError]:

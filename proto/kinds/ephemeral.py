@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from proto.errors import FieldError
 from proto.kinds import validation
 from proto.kinds.container import Container, validate_container
+from proto.kinds.volume import Volume
+from proto.kinds.volume_rules import validate_mounts, validate_no_sub_paths
 
 
 class EphemeralContainer(Container, frozen=True, kw_only=True):
@@ -23,7 +25,10 @@ class EphemeralContainer(Container, frozen=True, kw_only=True):
 
 
 def validate(
-    at: str, found: Sequence[EphemeralContainer], containers: Sequence[Container]
+    at: str,
+    found: Sequence[EphemeralContainer],
+    containers: Sequence[Container],
+    volumes: Sequence[Volume] = (),
 ) -> list[FieldError]:
     """Every wrong field of a pod's ephemeral containers, after defaults.
 
@@ -31,6 +36,7 @@ def validate(
         at: Their path.
         found: The ephemeral ones.
         containers: The pod's own.
+        volumes: The pod's.
     """
     errors: list[FieldError] = []
     own = {container.name for container in containers}
@@ -38,6 +44,9 @@ def validate(
     for index, container in enumerate(found):
         here = f"{at}[{index}]"
         errors += validate_container(here, container)
+        mounts = container.volume_mounts
+        errors += validate_mounts(f"{here}.volumeMounts", mounts, volumes)
+        errors += validate_no_sub_paths(f"{here}.volumeMounts", mounts)
         if container.name in seen:
             errors.append(validation.duplicate(f"{here}.name", container.name))
         seen.add(container.name)

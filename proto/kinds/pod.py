@@ -11,6 +11,12 @@ from proto.kinds import ephemeral, initial, shares, validation
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
+from proto.kinds.volume import Volumes, default_volume
+from proto.kinds.volume_rules import (
+    validate_container_names,
+    validate_mounts,
+    validate_volumes,
+)
 from proto.meta import Condition, Model, ObjectMeta, Resource, Time, is_true, parse_time_ms
 
 
@@ -29,7 +35,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
-            "volumes",
             "affinity",
             "topologySpreadConstraints",
             "securityContext",
@@ -63,6 +68,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
         }
     )
 
+    volumes: Volumes = ()
     init_containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
     containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
     ephemeral_containers: Annotated[
@@ -184,6 +190,7 @@ def default_spec(spec: PodSpec) -> PodSpec:
     """The spec with Kubernetes' defaults filled in."""
     return replace(
         spec,
+        volumes=tuple(default_volume(found) for found in spec.volumes),
         init_containers=tuple(
             default_container(c, spec.host_network) for c in spec.init_containers
         ),
@@ -229,12 +236,16 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         )
     if not spec.containers:
         errors.append(validation.required(f"{path}.containers"))
+    errors += validate_volumes(f"{path}.volumes", spec.volumes)
+    names = [container.name for container in (*spec.init_containers, *spec.containers)]
+    errors += validate_container_names(f"{path}.volumes", spec.volumes, names)
     seen: set[str] = set()
     for at, container in (
         *_numbered(f"{path}.initContainers", spec.init_containers),
         *_numbered(f"{path}.containers", spec.containers),
     ):
         errors += validate_container(at, container)
+        errors += validate_mounts(f"{at}.volumeMounts", container.volume_mounts, spec.volumes)
         if container.name in seen:
             errors.append(validation.duplicate(f"{at}.name", container.name))
         seen.add(container.name)
@@ -341,7 +352,7 @@ def _with_images_of(
 def _validate_ephemeral(new: Pod, old: Pod) -> list[FieldError]:
     at, found = "spec.ephemeralContainers", new.spec.ephemeral_containers
     own = (*new.spec.init_containers, *new.spec.containers)
-    errors = ephemeral.validate(at, found, own)
+    errors = ephemeral.validate(at, found, own, new.spec.volumes)
     return errors or ephemeral.validate_change(at, found, old.spec.ephemeral_containers)
 
 

@@ -9,12 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
-from node_agent.engine import AttachOptions, Console, Engine, ExecOptions, LogOptions
+from node_agent.core.volume_actions import Mount, TmpfsConfig
+from node_agent.engine import AttachOptions, Console, Engine, EngineVolume, ExecOptions, LogOptions
 from node_agent.engine.docker import Docker
 from node_agent.engine.fake import FakeEngine
 from proto.errors import AlreadyExists, BadRequest, NotFound, Rejected, Retryable
@@ -45,6 +47,8 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     yield found
     for item in await found.list():
         await found.remove(item.id)
+    for volume in await found.volumes():
+        await found.remove_volume(volume.name)
     await found.close()
 
 
@@ -131,6 +135,29 @@ async def test_a_container_remembers_what_it_was_made_with(engine: Engine):
         sandbox = await engine.inspect(found.sandbox_id)
         assert isinstance(sandbox, Sandbox)
         assert sandbox.pod == found.pod
+
+
+async def test_a_volume_is_known_by_its_pod_and_stays_while_anything_has_it(engine: Engine):
+    pod = key()
+    name = naming.volume_name(pod.uid, "cache")
+    labels = naming.volume_labels(engine.test_node, pod, "cache")
+    config = TmpfsConfig("cache", name, labels, 1 << 20)
+    await engine.create_volume(config)
+    await engine.create_volume(config)
+    assert await engine.volumes() == [EngineVolume(name, pod, "cache")]
+    box = await engine.create_sandbox(replace(sandbox_config(engine, pod), tmpfs=(name,)))
+    await engine.start(box)
+    mount = Mount(name="cache", target="/cache", tmpfs=name)
+    id = await engine.create_container(container_config(engine, pod, box, mounts=(mount,)))
+    await engine.start(id)
+    await container(engine, id, State.RUNNING)
+    for item in (box, id):
+        with pytest.raises(AlreadyExists):
+            await engine.remove_volume(name)
+        await engine.remove(item)
+    await engine.remove_volume(name)
+    await engine.remove_volume(name)
+    assert await engine.volumes() == []
 
 
 async def test_starting_what_runs_changes_nothing(engine: Engine):

@@ -12,6 +12,7 @@ from node_agent.engine.fake import FakeEngine
 from node_agent.host import MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings as AgentSettings
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.runtime.control_plane import ControlPlane
 from orchestrator.settings import Settings
 from orchestrator.store.etcd import EtcdStore
@@ -52,6 +53,7 @@ class Cluster:
             name: FakeEngine(name, now_ms, random.Random(name), images=IMAGES)
             for name in NODE_NAMES
         }
+        self.storages = {name: MemoryStorage() for name in NODE_NAMES}
         self.started: list[str] = []
         for engine in self.engines.values():
             engine.on_start = lambda container: self.started.append(container.id)
@@ -93,7 +95,14 @@ class Cluster:
         bus = await NatsBus.connect(self.nats.url, name=name)
         settings = AgentSettings(node_name=name, internal_ip="127.0.0.1", sandbox_pool=0)
         agent = Agent(
-            settings, bus, self.engines[name], MemoryDisk(), Alive(), now_ms, random.Random(name)
+            settings,
+            bus,
+            self.engines[name],
+            self.storages[name],
+            MemoryDisk(),
+            Alive(),
+            now_ms,
+            random.Random(name),
         )
         try:
             await agent.run()

@@ -17,6 +17,7 @@ from node_agent.engine.docker import Docker
 from node_agent.host import MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.runtime.streams import Streams
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
@@ -85,6 +86,7 @@ async def cluster() -> AsyncIterator[Cluster]:
             settings,
             bus,
             engine,
+            MemoryStorage(),
             MemoryDisk(),
             FakeProber(),
             lambda: time.time_ns() // 1_000_000,

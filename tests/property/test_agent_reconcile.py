@@ -21,6 +21,8 @@ from node_agent.core.actions import (
     StartSandbox,
     render,
 )
+from node_agent.core.configs import Host
+from node_agent.core.contents import Held, SourceKey
 from node_agent.core.observed import (
     Container,
     Failure,
@@ -29,20 +31,61 @@ from node_agent.core.observed import (
     Pull,
     Sandbox,
     State,
+    Volumes,
     by_pod,
     image_names,
 )
-from node_agent.core.reconcile import Host, is_finished, plan
+from node_agent.core.reconcile import is_finished, plan
 from node_agent.core.status import pod_status
-from proto.messages import AssignedPod
-from tests.unit.node_agent.given import HOST, IMAGE, NODE, NOW_MS, container, pod, sandbox, spec
+from node_agent.core.volume_actions import (
+    DropContent,
+    FetchContent,
+    FilesConfig,
+    PrepareVolumes,
+    RemoveVolumes,
+    TellMissing,
+    TmpfsConfig,
+)
+from proto.kinds.volume import (
+    ConfigMapVolumeSource,
+    EmptyDirVolumeSource,
+    SecretVolumeSource,
+    Volume,
+    VolumeMount,
+)
+from proto.messages import AssignedPod, AssignedSource, Content
+from tests.unit.node_agent.given import (
+    HOST,
+    IMAGE,
+    NODE,
+    NOW_MS,
+    container,
+    key,
+    pod,
+    sandbox,
+    spec,
+)
 
 NAMES = ("a", "b", "c")
 HOST_WITH_POOL = Host(NODE, ip="10.0.0.1", pool_size=2)
 INITIAL = (spec("first"), spec("second"), spec("sidecar", restart_policy="Always"))
 NAME = attrgetter("name")
+VOLUMES = (
+    Volume(name="room", empty_dir=EmptyDirVolumeSource()),
+    Volume(name="cache", empty_dir=EmptyDirVolumeSource(medium="Memory")),
+    Volume(name="files", config_map=ConfigMapVolumeSource(name="settings")),
+    Volume(name="maybe", secret=SecretVolumeSource(secret_name="none", optional=True)),
+)
+SETTINGS = SourceKey("ConfigMap", "default", "settings")
+SOURCES = (
+    AssignedSource(kind="ConfigMap", name="settings", version="2"),
+    AssignedSource(kind="Secret", name="none"),
+)
 STEPS_MAX = 90
 """More than any history of three pods with five containers needs to its end."""
+
+
+CACHED = Volumes({"cache": "", "room": ""}, ("longshore_cache_uid",))
 
 
 @st.composite
@@ -50,12 +93,15 @@ def pods(draw: st.DrawFn) -> dict[str, AssignedPod]:
     """Up to three pods with one or two containers each, and perhaps some that come first."""
     found = {}
     for name in draw(st.sets(st.sampled_from(NAMES))):
+        volumes = tuple(draw(st.lists(st.sampled_from(VOLUMES), unique_by=NAME)))
+        mounts = tuple(VolumeMount(name=v.name, mount_path=f"/{v.name}") for v in volumes)
         images = draw(st.lists(st.sampled_from([IMAGE, "demo/other:1"]), min_size=1, max_size=2))
         specs = [
             spec(
                 f"c{n}",
                 image=image,
                 image_pull_policy=draw(st.sampled_from(["IfNotPresent", "Always"])),
+                volume_mounts=mounts,
             )
             for n, image in enumerate(images)
         ]
@@ -65,7 +111,9 @@ def pods(draw: st.DrawFn) -> dict[str, AssignedPod]:
             policy=draw(st.sampled_from(["Always", "OnFailure", "Never"])),
             delete_grace_s=draw(st.sampled_from([None, None, 0, 5])),
             hostname=draw(st.sampled_from(["", "fixed"])),
+            volumes=volumes,
         )
+        made = replace(made, sources=SOURCES)
         first = draw(st.lists(st.sampled_from(INITIAL), unique_by=NAME))
         made = replace(made, spec=replace(made.spec, init_containers=tuple(first)))
         found[made.uid] = made
@@ -97,11 +145,23 @@ def nodes(draw: st.DrawFn) -> Observed:
     for n in range(draw(st.integers(0, 3))):
         state = draw(st.sampled_from(State))
         found.append(sandbox(None, state, id=f"pool-{n}", name=naming.pool_name(NODE, str(n))))
+    held = {
+        key: Held(Content(text={"a": version}), version, version)
+        for key in draw(st.sets(st.sampled_from([SETTINGS, SourceKey("Secret", "x", "old")])))
+        for version in (draw(st.sampled_from(["1", "2"])),)
+    }
     failed = Failure("CreateContainerError", "no", 1, NOW_MS)
     return Observed(
         sandboxes=tuple(f for f in found if isinstance(f, Sandbox)),
         containers=tuple(f for f in found if isinstance(f, Container)),
         images=frozenset(draw(st.sets(st.sampled_from([IMAGE, "demo/other:1"])))),
+        volumes={
+            key(name): draw(
+                st.sampled_from([Volumes(), Volumes({"room": "", "files": "old"}), CACHED])
+            )
+            for name in draw(st.sets(st.sampled_from((*NAMES, "stranger"))))
+        },
+        contents=held,
         memory=Memory(
             accepted_at_ms={f"uid-{name}": NOW_MS - 5 for name in NAMES},
             failures={(uid, ""): failed for uid in draw(st.sets(st.sampled_from(["uid-a", ""])))},
@@ -115,6 +175,7 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
     containers = {c.id: c for c in seen.containers}
     memory = seen.memory
     images = seen.images
+    volumes, contents = dict(seen.volumes), dict(seen.contents)
     match action:
         case PullImage():
             images |= set(image_names(action.image))
@@ -134,6 +195,8 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
             labels = action.config.labels
             assert action.config.name not in {c.name for c in containers.values()}
             assert boxes[action.config.sandbox_id].state is State.RUNNING
+            there = volumes.get(action.pod, Volumes()).marks
+            assert {mount.name for mount in action.config.mounts} <= there.keys()
             id = f"{action.config.name}-{now_ms}"
             containers[id] = Container(
                 id=id,
@@ -160,6 +223,23 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
             containers[found.id] = replace(
                 found, state=State.EXITED, exit_code=143, finished_at_ms=now_ms
             )
+        case FetchContent():
+            content = Content(text={"a": action.version})
+            contents[action.source] = Held(content, action.version, action.version)
+        case DropContent():
+            del contents[action.source]
+        case PrepareVolumes():
+            there = volumes.get(action.pod, Volumes())
+            made = {v.name: v.mark if isinstance(v, FilesConfig) else "" for v in action.volumes}
+            names = {v.engine_name for v in action.volumes if isinstance(v, TmpfsConfig)}
+            tmpfs = tuple(sorted({*there.tmpfs, *names}))
+            volumes[action.pod] = Volumes({**there.marks, **made}, tmpfs)
+        case RemoveVolumes():
+            left = (*boxes.values(), *containers.values())
+            assert action.pod not in {found.pod for found in left}, "something may use them yet"
+            assert action.tmpfs == volumes.pop(action.pod).tmpfs
+        case TellMissing():
+            raise AssertionError("nothing is missing")
         case RemoveContainer():
             assert containers.pop(action.container_id).state is not State.RUNNING
     return replace(
@@ -167,6 +247,8 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
         sandboxes=tuple(boxes.values()),
         containers=tuple(containers.values()),
         images=images,
+        volumes=volumes,
+        contents=contents,
         memory=memory,
     )
 
@@ -213,6 +295,13 @@ def test_following_the_plan_ends_with_what_is_desired_and_nothing_else(
                     policy = assigned.spec.restart_policy
                     assert policy == "Never" or (policy == "OnFailure" and found.has_succeeded)
     assert not views, "only assigned pods are left"
+    for assigned in desired.values():
+        if assigned.delete_grace_s is None and not is_finished(
+            assigned, by_pod(seen)[naming.key(assigned)]
+        ):
+            there = seen.volumes.get(naming.key(assigned), Volumes()).marks
+            assert {volume.name for volume in assigned.spec.volumes} <= there.keys()
+    assert set(seen.contents) == ({SETTINGS} if desired else set())
     assert [s.state for s in seen.sandboxes if s.pod is None] == [State.RUNNING] * 2
 
 
@@ -246,6 +335,10 @@ def test_no_object_is_acted_on_twice_in_one_pass(desired: dict[str, AssignedPod]
         match action:
             case PullImage():
                 touched.append(action.image)
+            case FetchContent() | DropContent():
+                touched.append(action.source)
+            case PrepareVolumes() | TellMissing() | RemoveVolumes():
+                touched.append(("volumes", action.pod))
             case CreateSandbox() | CreateContainer():
                 touched.append(action.config.name)
             case ClaimSandbox() | StartSandbox() | RemoveSandbox():

@@ -168,6 +168,7 @@ class Cluster:
             ),
             bus,
             EngineConnection(self.loop, host),
+            host.storage,
             host.disk,
             SimProber(self, host),
             self.clock_of(host.name),

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.observed import Container, Sandbox
 from node_agent.core.usage import Sample
-from node_agent.engine import EngineInfo, Image, Listed, LogOptions
+from node_agent.core.volume_actions import TmpfsConfig
+from node_agent.engine import EngineInfo, EngineVolume, Image, Listed, LogOptions
 from node_agent.engine.fake import FakeEngine, FakeEvents, FakeLogs
 from node_agent.host import MemoryDisk
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.store import Compare, TxnResult, Write
 from orchestrator.store.memory import MemoryServer, MemoryStore, MemoryWatch
 from proto.bus import Envelope
@@ -75,6 +77,7 @@ class Host:
         self.is_cut_off = False
         self.healthy_since: float | None = loop.time()
         self.disk = MemoryDisk()
+        self.storage = MemoryStorage()
         self.engine = FakeEngine(name, clock, rng, images=IMAGES_HERE)
         self.engine.registry |= set(IMAGES)
         self._loop = loop
@@ -85,6 +88,7 @@ class Host:
         self.is_up = False
         self.daemon.kill()
         self.engine.crash()
+        self.storage.lose_power()
         self._note_health()
 
     def power_on(self) -> None:
@@ -136,6 +140,15 @@ class EngineConnection:
 
     async def pull(self, image: str) -> None:
         await self._ask(self._engine.pull(image), deadline_s=600.0)
+
+    async def volumes(self) -> Sequence[EngineVolume]:
+        return await self._ask(self._engine.volumes())
+
+    async def create_volume(self, config: TmpfsConfig) -> None:
+        await self._ask(self._engine.create_volume(config))
+
+    async def remove_volume(self, name: str) -> None:
+        await self._ask(self._engine.remove_volume(name))
 
     async def create_sandbox(self, config: SandboxConfig) -> str:
         return await self._ask(self._engine.create_sandbox(config))

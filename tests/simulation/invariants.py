@@ -10,6 +10,7 @@ from orchestrator.core.node_verdicts import LOST_REASON
 from orchestrator.store import Compare, Put, TxnResult, Write, keys
 from proto import codec, subjects
 from proto.bus import Envelope
+from proto.kinds.configuration import CONFIG_MAPS
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
 from proto.kinds.kind import Kind
 from proto.kinds.node import NODES, Node, allocatable
@@ -23,7 +24,7 @@ from tests.simulation.loop import Violation
 HEALTHY_FOR_S = 20.0
 """A verdict may be as old as the longest that a write can be held up."""
 
-MIRRORED = (PODS, NODES, DEPLOYMENTS, REPLICASETS)
+MIRRORED = (CONFIG_MAPS, PODS, NODES, DEPLOYMENTS, REPLICASETS)
 
 
 class Wanted(Struct, frozen=True):
@@ -202,7 +203,12 @@ class Invariants:
 
     def problems(self) -> list[str]:
         """What is not as was asked for; empty once it all is."""
-        return [*self._wrong_objects(), *self._wrong_containers(), *self._wrong_worlds()]
+        return [
+            *self._wrong_objects(),
+            *self._wrong_containers(),
+            *self._wrong_volumes(),
+            *self._wrong_worlds(),
+        ]
 
     def _wrong_objects(self) -> Iterator[str]:
         for name in self._cluster.hosts:
@@ -279,6 +285,21 @@ class Invariants:
             for sandbox in host.engine.sandboxes:
                 if sandbox.pod is not None and sandbox.pod.uid not in bound:
                     yield f"sandbox {sandbox.name} is left over on {host.name}"
+
+    def _wrong_volumes(self) -> Iterator[str]:
+        """Every pod's show what they should, and there are no others."""
+        settings = self.stored(CONFIG_MAPS, "settings")
+        files = {key: text.encode() for key, text in settings.data.items()} if settings else {}
+        for host in self._cluster.hosts.values():
+            bound = {pod.metadata.uid for pod in self.all(Pod) if pod.spec.node_name == host.name}
+            shown = {pod.uid: found for (pod, _), found in host.storage.files.items()}
+            for uid in bound:
+                if shown.get(uid) != files:
+                    yield f"pod {uid} on {host.name} is shown {shown.get(uid)}, not {files}"
+            there = {pod.uid for pod in host.storage.volumes_now}
+            there |= {volume.pod.uid for volume in host.engine.volumes_now}
+            for uid in there - bound:
+                yield f"volumes of pod {uid} are left over on {host.name}"
 
     def _wrong_worlds(self) -> Iterator[str]:
         """Every orchestrator knows what the store holds, and no more."""

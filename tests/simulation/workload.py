@@ -11,10 +11,17 @@ from orchestrator.runtime.verbs import Verbs
 from proto import codec, subjects
 from proto.bus import Envelope
 from proto.errors import AlreadyExists, NotFound, Retryable, UnknownResult
+from proto.kinds.configuration import CONFIG_MAPS, ConfigMap
 from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.deployment import DEPLOYMENTS, Deployment, DeploymentSpec
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod, PodSpec, PodTemplateSpec
+from proto.kinds.volume import (
+    ConfigMapVolumeSource,
+    EmptyDirVolumeSource,
+    Volume,
+    VolumeMount,
+)
 from proto.messages import DeployOutcome
 from proto.meta import LabelSelector, ObjectMeta
 from tests.simulation.cluster import Cluster
@@ -31,6 +38,12 @@ DEPLOYMENTS_MAX = 3
 BARE_PODS_MAX = 2
 TIMEOUT_S = 5.0
 AGAIN_S = 0.2
+
+
+SETTINGS = "settings"
+ROOM = Volume(name="room", empty_dir=EmptyDirVolumeSource())
+CACHE = Volume(name="cache", empty_dir=EmptyDirVolumeSource(medium="Memory"))
+SHOWN = Volume(name="shown", config_map=ConfigMapVolumeSource(name=SETTINGS, optional=True))
 
 
 class Workload:
@@ -66,6 +79,7 @@ class Workload:
             choices += [lambda: self._delete(PODS, pods[0])]
         if self._messages:
             choices += [self._repeat_message]
+        choices += [self._change_settings]
         await self._rng.choice(choices)()
 
     async def last_change(self) -> None:
@@ -140,13 +154,32 @@ class Workload:
 
     async def _create_pod(self) -> None:
         name, wanted = self._new_name("pod"), Wanted(self._rng.choice(IMAGES))
-        pod = Pod(metadata=ObjectMeta(name=name), spec=_pod_spec(wanted.image))
+        pod = Pod(metadata=ObjectMeta(name=name), spec=_pod_spec(wanted.image, CACHE))
         await self._until_done(
             f"create {name} {wanted}",
             lambda verbs: verbs.create(PODS, pod),
             repeated=AlreadyExists,
         )
         self._acknowledged(PODS, name, wanted)
+
+    async def _change_settings(self) -> None:
+        """What every pod's volume shows."""
+        self._serial += 1
+        new = ConfigMap(metadata=ObjectMeta(name=SETTINGS), data={"serial": str(self._serial)})
+        if self._invariants.stored(CONFIG_MAPS, SETTINGS) is None:
+            await self._until_done(
+                f"create {SETTINGS} {self._serial}",
+                lambda verbs: verbs.create(CONFIG_MAPS, new),
+                repeated=AlreadyExists,
+            )
+            return
+        await self._until_done(
+            f"change {SETTINGS} to {self._serial}",
+            lambda verbs: verbs.modify(
+                CONFIG_MAPS, "default", SETTINGS, lambda old: replace(old, data=new.data)
+            ),
+            is_done=lambda: self._invariants.stored(CONFIG_MAPS, SETTINGS).data == new.data,
+        )
 
     async def _delete(self, kind: Kind[Any], name: str) -> None:
         propagation = self._rng.choice(("", "Background", "Foreground"))
@@ -260,11 +293,15 @@ class Workload:
             answer.set_result(codec.decode(envelope.payload, DeployOutcome))
 
 
-def _pod_spec(image: str) -> PodSpec:
+def _pod_spec(image: str, *volumes: Volume) -> PodSpec:
+    volumes = (ROOM, SHOWN, *volumes)
     container = Container(
-        name="web", image=image, resources=ResourceRequirements(requests={"cpu": CPU})
+        name="web",
+        image=image,
+        resources=ResourceRequirements(requests={"cpu": CPU}),
+        volume_mounts=tuple(VolumeMount(name=v.name, mount_path=f"/{v.name}") for v in volumes),
     )
-    return PodSpec(containers=(container,), termination_grace_period_seconds=2)
+    return PodSpec(containers=(container,), volumes=volumes, termination_grace_period_seconds=2)
 
 
 def deployment(name: str, wanted: Wanted, *, namespace: str = "") -> Deployment:
@@ -283,7 +320,7 @@ def deployment(name: str, wanted: Wanted, *, namespace: str = "") -> Deployment:
 
 
 def _manifest(name: str, wanted: Wanted) -> dict[str, Any]:
-    container = {"name": "web", "image": wanted.image, "resources": {"requests": {"cpu": CPU}}}
+    pod = codec.to_plain(_pod_spec(wanted.image))
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -293,7 +330,7 @@ def _manifest(name: str, wanted: Wanted) -> dict[str, Any]:
             "selector": {"matchLabels": {"app": name}},
             "template": {
                 "metadata": {"labels": {"app": name}},
-                "spec": {"containers": [container], "terminationGracePeriodSeconds": 2},
+                "spec": pod,
             },
         },
     }

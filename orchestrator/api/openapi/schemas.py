@@ -203,7 +203,7 @@ def _property(value: look.Type, description: str) -> dict[str, Any]:
     if key or extra.get("is_set"):
         found["x-kubernetes-patch-strategy"] = "merge"
     if extra.get("retain_keys"):
-        found["x-kubernetes-patch-strategy"] = "retainKeys"
+        found["x-kubernetes-patch-strategy"] = "merge,retainKeys" if key else "retainKeys"
     return found
 
 

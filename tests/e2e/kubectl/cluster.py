@@ -1,5 +1,6 @@
 """`longshore up` on this machine, for kubectl to talk to."""
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -66,4 +67,10 @@ def up(
         for container in ENGINE.containers():
             if container["Labels"].get(CLUSTER_LABEL) == cluster:
                 ENGINE.call("DELETE", f"/containers/{container['Id']}?force=1&v=1")
+        for volume in ENGINE.call("GET", "/volumes")["Volumes"] or ():
+            if (volume["Labels"] or {}).get(CLUSTER_LABEL) == cluster:
+                ENGINE.call("DELETE", f"/volumes/{volume['Name']}")
+        for run in ("/run", "/dev/shm"):
+            for secrets in Path(run, "longshore").glob(f"{cluster}.*"):
+                shutil.rmtree(secrets)
         ENGINE.call("DELETE", f"/images/{image}?force=1")

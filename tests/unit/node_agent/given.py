@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from node_agent.core import naming
 from node_agent.core.actions import Plan
+from node_agent.core.configs import Host
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Memory, Observed, Sandbox, State
-from node_agent.core.reconcile import Host, plan
+from node_agent.core.reconcile import plan
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.pod import PodSpec, default_spec
 from proto.messages import AssignedPod

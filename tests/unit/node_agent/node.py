@@ -11,6 +11,8 @@ from node_agent.engine import Engine
 from node_agent.host import Machine, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
+from node_agent.storage import Storage
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.runtime.streams import Streams
 from proto import codec, subjects
 from proto.bus.memory import MemoryBus, Network
@@ -49,11 +51,13 @@ class Node:
         *,
         name: str = "node-1",
         machine: Machine | None = None,
+        storage: Storage | None = None,
         **settings: object,
     ) -> None:
         self.network = Network()
         self.control = MemoryBus(self.network, "control")
         self.streams = Streams(self.control, lambda: uuid.uuid4().hex)
+        self.storage = storage or MemoryStorage()
         self.disk = MemoryDisk()
         self.prober = FakeProber("10.0.0.2:9")
         self.engine = engine
@@ -95,6 +99,7 @@ class Node:
             self.settings,
             bus,
             self.engine,
+            self.storage,
             self.disk,
             self.prober,
             self._clock,

@@ -3,8 +3,9 @@
 from msgspec.structs import replace
 
 from node_agent.core.actions import ClaimSandbox, CreateContainer, CreateSandbox, render
+from node_agent.core.configs import Host
 from node_agent.core.observed import Failure, Pull, State
-from node_agent.core.reconcile import POOL_QUIET_MS, Host
+from node_agent.core.reconcile import POOL_QUIET_MS
 from proto.kinds.container import (
     ContainerPort,
     EnvVar,

@@ -1,0 +1,90 @@
+"""Makes pods' volumes and removes them: those in memory by the engine, all others in `storage`."""
+
+from collections.abc import Callable
+
+from msgspec.structs import replace
+
+from node_agent.core import events
+from node_agent.core.actions import ContainerConfig
+from node_agent.core.naming import PodKey
+from node_agent.core.observed import Volumes
+from node_agent.core.volume_actions import (
+    FilesConfig,
+    PrepareVolumes,
+    RemoveVolumes,
+    TmpfsConfig,
+    VolumeConfig,
+)
+from node_agent.engine import Engine, EngineFailure
+from node_agent.observer import Observer
+from node_agent.storage import Storage
+from proto.errors import Rejected, Retryable
+
+Tell = Callable[[PodKey, str, events.Told], None]
+"""Publishes an event about a pod's container (the pod, when it has no name)."""
+
+
+class VolumeMaker:
+    """See the module."""
+
+    def __init__(self, engine: Engine, storage: Storage, observer: Observer, tell: Tell) -> None:
+        self._engine = engine
+        self._storage = storage
+        self._observer = observer
+        self._tell = tell
+
+    async def prepare(self, action: PrepareVolumes) -> None:
+        """Make them, one after another; those that cannot be made hold up no others.
+
+        Raises:
+            EngineFailure: Some could not be made, each of which was told.
+        """
+        pod = action.pod
+        known = self._observer.volumes.get(pod, Volumes())
+        marks, tmpfs, errors = dict(known.marks), set(known.tmpfs), []
+        for volume in action.volumes:
+            try:
+                await self._make(pod, volume)
+            except (Retryable, Rejected) as error:
+                self._tell(pod, "", events.mount_failed(volume.name, str(error)))
+                errors.append(f"{volume.name}: {error}")
+                continue
+            marks[volume.name] = volume.mark if isinstance(volume, FilesConfig) else ""
+            if isinstance(volume, TmpfsConfig):
+                tmpfs.add(volume.engine_name)
+        self._observer.put_volumes(pod, Volumes(marks, tuple(sorted(tmpfs))))
+        if errors:
+            raise EngineFailure("; ".join(errors))
+
+    async def _make(self, pod: PodKey, volume: VolumeConfig) -> None:
+        if isinstance(volume, TmpfsConfig):
+            await self._engine.create_volume(volume)
+        else:
+            await self._storage.prepare(pod, volume)
+
+    async def remove(self, action: RemoveVolumes) -> None:
+        """Remove all of them.
+
+        Raises:
+            Retryable, AlreadyExists: Some are left.
+        """
+        for name in action.tmpfs:
+            await self._engine.remove_volume(name)
+        await self._storage.remove(action.pod)
+        self._observer.put_volumes(action.pod, None)
+
+    async def resolved(self, config: ContainerConfig) -> ContainerConfig:
+        """The same, with the path of each mount instead of a path within a volume.
+
+        Raises:
+            StorageFailure: One leaves its volume, or cannot be made.
+        """
+        if not config.mounts:
+            return config
+        mounts = [
+            replace(mount, source=await self._storage.source(mount), sub_path="")
+            if mount.source
+            else mount
+            for mount in config.mounts
+        ]
+        return replace(config, mounts=tuple(mounts))
