@@ -18,7 +18,7 @@ demo: setup ## A cluster of three nodes: deploy, kill a node, watch it heal, rol
 test: setup ## Lint and every test: unit to multi-host end-to-end (PYTEST_ARGS="-k name" for some)
 	@status=0; \
 	$(MAKE) --no-print-directory lint || status=1; \
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS) || status=$$?; \
+	$(BIN)/pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(PYTEST_ARGS) || status=$$?; \
 	exit $$status
 
 lint: python ## ruff, mypy --strict and the import contracts

@@ -107,28 +107,24 @@ class Agent:
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._teller = Teller(bus, self._node, self._spec_of, clock)
+        tell, ring = self._teller.tell, self._bell.set
         self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
-        self._library = Library(bus, self._node, storage, clock=clock, on_done=self._bell.set)
+        self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
             self._checks,
             self._library,
-            VolumeMaker(engine, storage, self._observer, self._teller.tell),
-            self._teller.tell,
+            VolumeMaker(engine, storage, self._observer, tell),
+            tell,
             clock=clock,
-            on_done=self._bell.set,
+            on_done=ring,
             concurrency=settings.engine_concurrency,
         )
-        self._probing = Probing(
-            self._checks, self._teller.tell, clock=clock, rng=rng, on_change=self._bell.set
-        )
+        self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
-        period_s = settings.usage_period_s
-        self._meter = Meter(
-            engine, machine, self._observer, bus, node=self._node, period_s=period_s
-        )
+        self._meter = Meter(engine, machine, self._observer, bus, settings)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`

@@ -14,6 +14,7 @@ from node_agent.core.usage import NODE, Sample, Track
 from node_agent.engine import Engine
 from node_agent.host import Machine
 from node_agent.observer import Observer
+from node_agent.settings import Settings
 from proto import codec, subjects
 from proto.bus import Bus
 from proto.errors import LongshoreError, Unavailable
@@ -41,8 +42,7 @@ class Meter:
         machine: The engine's host; None when that is another one than ours.
         observer: Knows what runs.
         bus: To the control plane.
-        node: Whose usage it is.
-        period_s: Between two looks at one thing; 0: never look.
+        settings: The node's name, and how often to look.
     """
 
     def __init__(
@@ -51,16 +51,14 @@ class Meter:
         machine: Machine | None,
         observer: Observer,
         bus: Bus,
-        *,
-        node: str,
-        period_s: float,
+        settings: Settings,
     ) -> None:
         self._engine = engine
         self._machine = machine
         self._observer = observer
         self._bus = bus
-        self._node = node
-        self._period_ms = round(period_s * 1000)
+        self._node = settings.node_name
+        self._period_ms = round(settings.usage_period_s * 1000)
         self._bell = asyncio.Event()
         self._tracks: dict[str, Track] = {}
         self._version = 0

@@ -1,26 +1,27 @@
 """What every test shares: warnings are errors (pyproject.toml), so nothing may be left open.
 
-Tests run in several processes (`make test`). Those that share a cluster, or the one multi-host
-testbed, run in the same; others of one file too, since they often share a fixture.
+Tests run in several processes (`make test`). Those of one file run in the same, since they often
+share a fixture, and so do all that use the one multi-host testbed, or a folder's one cluster.
 """
 
-from pathlib import Path
+from pathlib import PurePath
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
-SHARING = {"cli": "e2e/cli", "clients": "e2e/clients"}
-"""Folders whose tests share one cluster."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before what spreads them over the processes looks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
+SHARING = (PurePath("tests/e2e"), PurePath("tests/e2e/cli"), PurePath("tests/e2e/clients"))
+"""Folders whose files share something: the testbed, and a cluster each."""
 
 
-def _group(item: pytest.Item) -> str:
-    if "testbed" in getattr(item, "fixturenames", ()):
-        return "testbed"
-    path = item.path.relative_to(TESTS)
-    return next((g for g, folder in SHARING.items() if path.is_relative_to(folder)), str(path))
+class Together(LoadScopeScheduling):
+    """Keeps together what shares something."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = PurePath(nodeid.partition("::")[0])
+        return str(path.parent if path.parent in SHARING else path)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Together(config, log)

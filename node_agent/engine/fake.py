@@ -8,7 +8,6 @@ by being given the same `FakeEngine`.
 import asyncio
 import hashlib
 import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec.structs import replace
@@ -31,6 +30,7 @@ from node_agent.engine import (
     LogOptions,
 )
 from node_agent.engine.fake_console import EXIT_CODES, FakeConsole
+from node_agent.engine.fake_streams import FakeEvents, FakeLogs
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
 Delays = Mapping[str, tuple[float, float]]
@@ -320,7 +320,7 @@ class FakeEngine:
         ran_ms = max(0, self._clock() - found.started_at_ms)
         return Sample(self._clock() * 1_000_000, milli * ran_ms * 1_000, memory_bytes)
 
-    async def logs(self, id: str, options: LogOptions) -> "FakeLogs":
+    async def logs(self, id: str, options: LogOptions) -> FakeLogs:
         """See `Engine`."""
         await self._delay("look", id)
         self._get(id)
@@ -350,7 +350,7 @@ class FakeEngine:
             raise BadRequest(f"container {id} is not running")
         return found
 
-    async def events(self) -> "FakeEvents":
+    async def events(self) -> FakeEvents:
         """See `Engine`."""
         await self._delay("look", "")
         stream = FakeEvents()
@@ -424,46 +424,3 @@ class FakeEngine:
     def _tell(self, id: str, action: str) -> None:
         for stream in self._streams:
             stream.put(EngineEvent(id, action))
-
-
-class FakeEvents:
-    """See `EventStream`."""
-
-    def __init__(self) -> None:
-        self._waiting: deque[EngineEvent | None] = deque()
-        self._bell = asyncio.Event()
-
-    def put(self, event: EngineEvent | None) -> None:
-        """An event, or None for the end."""
-        self._waiting.append(event)
-        self._bell.set()
-
-    async def get(self) -> EngineEvent:
-        """See `EventStream`."""
-        while not self._waiting:
-            self._bell.clear()
-            await self._bell.wait()
-        event = self._waiting.popleft()
-        if event is None:
-            self._waiting.append(None)
-            raise Unavailable("the event stream broke")
-        return event
-
-    async def close(self) -> None:
-        """See `EventStream`."""
-        self.put(None)
-
-
-class FakeLogs:
-    """See `LogStream`."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    async def read(self) -> bytes:
-        """See `LogStream`."""
-        piece, self._content = self._content[:65_536], self._content[65_536:]
-        return piece
-
-    async def close(self) -> None:
-        """See `LogStream`."""

@@ -9,7 +9,7 @@ The first of these that is there decides:
    ``~/.kube/config``: the first one's current context counts, ``--context`` finds all
 5. inside a pod, the service account
 
-kr8s reads the files, does the authentication and carries the requests (docs/decisions/0018).
+kr8s reads the files, does the authentication and carries the requests (docs/decisions/0016).
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 A line is Kubernetes' audit.k8s.io/v1 Event at the level Metadata: no bodies, so no secrets. The
 event loop only queues lines; a thread of its own writes them, some at a time, and keeps the files
 bounded. What the log could not hold is refused before it is done, and nothing is dropped silently:
-see docs/decisions/0016.
+see docs/decisions/0014.
 """
 
 import asyncio

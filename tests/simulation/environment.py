@@ -14,7 +14,8 @@ from node_agent.core.observed import Container, Sandbox
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import EngineInfo, EngineVolume, Image, Listed, LogOptions
-from node_agent.engine.fake import FakeEngine, FakeEvents, FakeLogs
+from node_agent.engine.fake import FakeEngine
+from node_agent.engine.fake_streams import FakeEvents, FakeLogs
 from node_agent.host import MemoryDisk
 from node_agent.storage.memory import MemoryStorage
 from orchestrator.store import Compare, TxnResult, Write

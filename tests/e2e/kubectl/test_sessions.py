@@ -16,6 +16,7 @@ from tests.e2e.kubectl import binaries, commands
 from tests.e2e.kubectl.cluster import ENGINE, Up, up
 from tests.e2e.kubectl.sessions import FOLDER, Scene, Step, read, scenes
 from tests.e2e.kubectl.shell import Printed, Shell, at_shell
+from tests.e2e.waiting import eventually
 
 IMAGE = f"longshore-test-sessions-{uuid.uuid4().hex[:6]}:1"
 ONE_COMMAND_S_MAX = 60.0
@@ -130,6 +131,13 @@ def play(scene: Scene, kubectl: Path, cluster: Up, namespace: str, home: Path) -
                     pytest.fail(told(step, printed), pytrace=False)
     finally:
         api.call("DELETE", f"/api/v1/namespaces/{namespace}")
+    # A node that the next scene drains must be without this one's pods.
+    eventually(lambda: is_gone(api, namespace), within_s=60, what=f"{namespace} is gone")
+
+
+def is_gone(api: KubeApi, namespace: str) -> bool:
+    found = api.get("/api/v1/namespaces")["items"]
+    return all(item["metadata"]["name"] != namespace for item in found)
 
 
 @pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.id)
