@@ -8,6 +8,7 @@ import signal
 import socket
 import sysconfig
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,6 +31,12 @@ def binary(name: str) -> str:
     found = shutil.which(name, path=sysconfig.get_path("scripts")) or shutil.which(name)
     assert found, f"{name} is not installed: pip install -e '.[dev]'"
     return found
+
+
+def _is_frozen(pid: int) -> bool:
+    """Whether every thread has stopped: on a busy machine that takes a moment."""
+    stats = Path(f"/proc/{pid}/task").glob("*/stat")
+    return all(stat.read_text().rpartition(") ")[2][0] in "TZ" for stat in stats)
 
 
 class Server:
@@ -85,9 +92,11 @@ class Server:
         return (self.directory / "log").read_text(errors="replace")[-2000:]
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal: SIGSTOP freezes it, SIGCONT thaws it."""
+        """Send it a signal: SIGSTOP freezes it (before this returns), SIGCONT thaws it."""
         assert self._process is not None
         os.kill(self._process.pid, number)
+        while number is signal.SIGSTOP and not _is_frozen(self._process.pid):
+            time.sleep(0.001)
 
     async def kill(self) -> None:
         """End it as a power loss would, data kept; no error if it has ended."""

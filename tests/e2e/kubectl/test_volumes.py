@@ -331,6 +331,8 @@ spec:
 """)
     ended = "jsonpath={.status.containerStatuses[?(@.name=='debian-container')].state.terminated.reason}"
     kubectl("wait", "pod/two-containers", f"--for={ended}=Completed", f"--timeout={PATIENCE_S}s")
+    serves = "jsonpath={.status.containerStatuses[?(@.name=='nginx-container')].ready}"
+    kubectl("wait", "pod/two-containers", f"--for={serves}=true", f"--timeout={PATIENCE_S}s")
     found = kubectl.sh(
         "two-containers", "cat /usr/share/nginx/html/index.html", "-c", "nginx-container"
     )
