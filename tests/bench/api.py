@@ -48,10 +48,11 @@ def measure(testbed: Testbed) -> list[Figure]:
 
 
 async def _load(server: str) -> list[Figure]:
-    # The writes are measured while there is next to nothing, and again make what is listed.
+    # The writes are measured while there is next to nothing, the paced ones before the flood that
+    # leaves work behind; and again they make what is listed.
     return [
-        *await _writes(server),
         await _paced_writes(server),
+        *await _writes(server),
         *await _reads(server),
         *await _lists(server),
         await _fan_out(server),

@@ -17,6 +17,7 @@ from node_agent.engine.docker import Docker
 from node_agent.host import Machine, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings as AgentSettings
+from node_agent.storage.memory import MemoryStorage
 from orchestrator.api.server import listening
 from orchestrator.runtime.control_plane import ControlPlane
 from orchestrator.settings import Settings
@@ -84,6 +85,7 @@ async def cluster(machine: Machine | None, cgroup_root: Path) -> AsyncIterator[A
             ),
             buses[1],
             engine,
+            MemoryStorage(),
             MemoryDisk(),
             FakeProber(),
             now_ms,
