@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from tests.bench import raw
+from tests.bench import raw, start
 from tests.bench.embedded import embedded
 from tests.bench.figures import Figure
 from tests.e2e.kubeapi import CORE, KubeApi, Object, name_of, pod
@@ -24,6 +24,8 @@ PODS = 10_000
 WRITERS = 100
 WRITES_PER_S = 500
 PACED = PODS // 2
+WARM_UP = 1_000
+"""Paced writes that do not count: two seconds in which everything is done for the first time."""
 READERS = 16
 READS = 8_000
 LISTS = 9
@@ -42,7 +44,9 @@ def measure(testbed: Testbed) -> list[Figure]:
     testbed.repair()
     testbed.wipe()
     with embedded(testbed, host.engine) as api:
+        start.await_calm(host.engine)  # or its pool of sandboxes is filled beside
         found = _exec(api, str(host.engine.socket_path))
+        start.await_calm(host.engine)
         found += asyncio.run(_load(api.server))
     return found
 
@@ -142,7 +146,8 @@ async def _paced_writes(server: str) -> Figure:
             due_s = began_s + turn / WRITES_PER_S
             await asyncio.sleep(due_s - time.perf_counter())
             await connection.ask("POST", PODS_PATH, body)
-            took_ms.append(1000 * (time.perf_counter() - due_s))
+            if turn >= WARM_UP:
+                took_ms.append(1000 * (time.perf_counter() - due_s))
 
     await _side_by_side(server, WRITERS, write)
     p50_ms, p99_ms = _p50_p99(took_ms)
@@ -152,7 +157,7 @@ async def _paced_writes(server: str) -> Figure:
         measured=p99_ms,
         unit="ms",
         goal=15,
-        note=f"{WRITERS} clients, from when each was due; p50 {p50_ms:.1f} ms; embedded etcd",
+        note=f"{WRITERS} clients, from when each was due; p50 {p50_ms:.1f} ms; warm, embedded etcd",
     )
 
 

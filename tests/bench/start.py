@@ -37,7 +37,7 @@ def measure(testbed: Testbed) -> list[Figure]:
             for concurrency, found in theirs.items():
                 took_s = asyncio.run(raw.start_s(host.engine.socket_path, PODS, concurrency))
                 found.append(took_s)
-                _await_calm(host.engine)
+                await_calm(host.engine)
     best = min(theirs, key=lambda concurrency: median(theirs[concurrency]))
     raw_s, our_s = median(theirs[best]), median(ours)
     how = f"{PODS} pods, median of {ROUNDS} rounds in turns, one Docker; pool of sandboxes full"
@@ -85,7 +85,7 @@ def _first_pod_s(api: KubeApi, engine: Engine) -> float:
     _await_running(api, f"{CORE}/pods", 1)
     took_s = elapsed()
     api.call("DELETE", f"{CORE}/pods/first")
-    _await_calm(engine)
+    await_calm(engine)
     return took_s
 
 
@@ -99,7 +99,7 @@ def _apply_s(api: KubeApi, engine: Engine) -> float:
     assert kinds.count("container") == PODS, "Docker must agree with the API"
     api.call("DELETE", f"{APPS}/deployments/many")
     eventually(lambda: not api.items(f"{CORE}/pods"), within_s=120, what="no pod is left")
-    _await_calm(engine)
+    await_calm(engine)
     return took_s
 
 
@@ -114,7 +114,7 @@ def _await_running(api: KubeApi, path: str, count: int) -> None:
     raise AssertionError("the watch ended")
 
 
-def _await_calm(engine: Engine) -> None:
+def await_calm(engine: Engine) -> None:
     """Docker has neither removals to finish nor a pool of sandboxes to fill: same containers at
     twenty looks in a row.
     """
