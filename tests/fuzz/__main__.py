@@ -1,14 +1,11 @@
 """``python -m tests.fuzz``: thousands of wild requests to an API of its own."""
 
 import argparse
-import logging
 import multiprocessing
 import sys
 from collections import Counter
 
-import structlog
-
-from tests.fuzz.run import fuzz
+from tests.fuzz.run import fuzz, hush
 
 
 def main() -> int:
@@ -20,7 +17,7 @@ def main() -> int:
     options = parser.parse_args()
     share = -(-options.requests // options.workers)
     answers: Counter[int] = Counter()
-    with multiprocessing.get_context("spawn").Pool(options.workers, _hush) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.workers, hush) as pool:
         seeds = range(options.seed, options.seed + options.workers)
         for found in pool.starmap(fuzz, [(share, seed) for seed in seeds]):
             answers += found
@@ -28,11 +25,6 @@ def main() -> int:
     sys.stdout.write(f"{answers.total()} requests answered: {said}\n")
     sys.stdout.write("no 5xx, nothing hung, nothing that was refused left a trace\n")
     return 0
-
-
-def _hush() -> None:
-    """Refusals are what is wanted here."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
 if __name__ == "__main__":
