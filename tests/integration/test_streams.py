@@ -71,6 +71,16 @@ class Cluster:
         async with asyncio.timeout(PATIENCE_S), self.streams.open(self._node, asked) as stream:
             yield stream
 
+    async def serving(self, port: int) -> None:
+        """The pod's program runs before it listens: wait until it does."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                try:
+                    async with self.open(ForwardRequest(pod_uid=self.web.uid, port=port)):
+                        return
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+
 
 @asynccontextmanager
 async def cluster() -> AsyncIterator[Cluster]:
@@ -245,6 +255,7 @@ async def test_a_container_goes_on_when_who_was_attached_leaves():
 
 async def test_a_connection_reaches_the_pods_port_and_a_closed_port_says_so():
     async with cluster() as here:
+        await here.serving(8080)
         async with here.open(ForwardRequest(pod_uid=here.web.uid, port=8080)) as stream:
             await stream.send(Channel.STDIN, b"GET / HTTP/1.0\r\n\r\n")
             found, ended = await outcome(stream)

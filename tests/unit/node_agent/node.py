@@ -106,8 +106,12 @@ class Node:
             random.Random(1),
             self.machine,
         )
+        heard = len(self.beats)
         self._work = self._tasks.create_task(self.agent.run())
-        await asyncio.sleep(0.01)  # until it has subscribed
+        for _ in range(100):  # until it has subscribed; for a second, where the bus is away
+            await asyncio.sleep(0.01)
+            if len(self.beats) > heard or not self._listeners:
+                break
 
     async def kill(self) -> None:
         """The agent ends without a word; what runs goes on."""
