@@ -1,0 +1,99 @@
+"""Which change rings for which object, and what each controller gets to see of the world.
+
+One file a controller; `ALL` lists them.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from orchestrator.runtime.controllers.accounts import Accounts
+from orchestrator.runtime.controllers.budgets import Budgets
+from orchestrator.runtime.controllers.controller import Controller
+from orchestrator.runtime.controllers.definitions import Definitions
+from orchestrator.runtime.controllers.deployments import Deployments
+from orchestrator.runtime.controllers.evictions import Evictions
+from orchestrator.runtime.controllers.garbage import Garbage
+from orchestrator.runtime.controllers.namespaces import Namespaces
+from orchestrator.runtime.controllers.replicasets import ReplicaSets
+from orchestrator.runtime.reconcile import Perform, Reconciler
+from orchestrator.world import Change, Entry, World
+from proto.kinds.kind import Kind
+
+ALL: Final[tuple[type[Controller[Any]], ...]] = (
+    Accounts,
+    Budgets,
+    Definitions,
+    Deployments,
+    Evictions,
+    Garbage,
+    Namespaces,
+    ReplicaSets,
+)
+
+
+class Controllers:
+    """Runs every controller.
+
+    Args:
+        world: Read, and listened to.
+        perform: Carries out decisions; returns how many failed.
+        clock: Epoch milliseconds.
+    """
+
+    def __init__(self, world: World, perform: Perform, clock: Callable[[], int]) -> None:
+        self._world = world
+        self._all = [_Run(made(world), perform, clock) for made in ALL]
+        self._of_every_kind = [run for run in self._all if run.controller.kinds is None]
+        self._of_kind: dict[Kind[Any], list[_Run]] = {
+            kind: [run for run in self._all if run.concerns(kind)]
+            for run in self._all
+            for kind in run.controller.kinds or ()
+        }
+        world.listen(self._heard)
+
+    async def run(self) -> None:
+        """Run them for one term, until cancelled."""
+        for run in self._all:
+            run.ring(run.controller.initial())
+        for kind in self._world.kinds.all:
+            for entry in self._world.entries(kind):
+                self._ring(entry)
+        async with asyncio.TaskGroup() as tasks:
+            for run in self._all:
+                tasks.create_task(run.reconciler.run())
+
+    def _heard(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            for entry in (change.old, change.new):
+                if entry is not None:
+                    self._ring(entry)
+            if change.new is None:
+                for run in self._concerned(change.entry.kind):
+                    run.ring(run.controller.woken_by_end(change.entry))
+
+    def _ring(self, entry: Entry) -> None:
+        for run in self._concerned(entry.kind):
+            run.ring(run.controller.woken_by(entry))
+
+    def _concerned(self, kind: Kind[Any]) -> "list[_Run]":
+        return self._of_kind.get(kind, self._of_every_kind)
+
+
+class _Run:
+    """A controller and the loop it runs in."""
+
+    def __init__(
+        self, controller: Controller[Any], perform: Perform, clock: Callable[[], int]
+    ) -> None:
+        self.controller = controller
+        self.reconciler: Reconciler[Any] = Reconciler(
+            controller.name, controller.plan, perform, clock
+        )
+
+    def concerns(self, kind: Kind[Any]) -> bool:
+        return self.controller.kinds is None or kind in self.controller.kinds
+
+    def ring(self, keys: Iterable[Any]) -> None:
+        for key in keys:
+            self.reconciler.ring(key)
