@@ -18,7 +18,11 @@ import uvloop
 from orchestrator.api import server
 from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.control_plane import ControlPlane
+from orchestrator.runtime.reencryption import Reencryption
 from orchestrator.settings import ENVIRONMENT_PREFIX, Settings
+from orchestrator.store import encryption
+from orchestrator.store.encrypted import EncryptedStore
+from orchestrator.store.encryption import EncryptionError
 from orchestrator.store.etcd import EtcdStore
 from proto import logs
 from proto.bus.late import LateBus
@@ -48,8 +52,17 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))  # a connection is a file
     try:
         uvloop.run(_serve(settings))
-    except* OSError as group:  # the port is taken, the address is not ours
-        raise SystemExit(f"orchestrator: {group.exceptions[0]}") from None
+    # A secret that no key opens; the port is taken, the address is not ours.
+    except* (EncryptionError, OSError) as group:
+        raise SystemExit(f"orchestrator: {_first(group)}") from None
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first of them that is no group itself."""
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def now_ms() -> int:
@@ -65,7 +78,8 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(number, stopped.set)
     # Without a port of its own, a process tells itself apart by its number.
     identity = settings.identity or f"{socket.gethostname()}:{settings.port or os.getpid()}"
-    store = await EtcdStore.connect(settings.etcd.split(","))
+    rules = encryption.load(settings.encryption_config)
+    store = EncryptedStore(await EtcdStore.connect(settings.etcd.split(",")), rules)
     try:
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(_run(settings, identity, store))
@@ -96,7 +110,7 @@ def _audit_log(settings: Settings, chance: random.Random) -> AuditLog | None:
     )
 
 
-async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
+async def _run(settings: Settings, identity: str, store: EncryptedStore) -> None:
     chance = random.Random()  # noqa: S311  uids and name suffixes: nothing secret
     audit = _audit_log(settings, chance)
     bus = LateBus(settings.nats.split(","), name=f"orchestrator {identity}")
@@ -116,6 +130,9 @@ async def _run(settings: Settings, identity: str, store: EtcdStore) -> None:
         ):
             tasks.create_task(bus.run())
             tasks.create_task(plane.run())
+            if settings.encryption_config:
+                path = settings.encryption_config
+                tasks.create_task(Reencryption(path, store, plane.writer, plane.world).run())
             tasks.create_task(_keep_what_was_loaded(plane))
             # Inside: at the end, what writes is still there for the requests under way.
             async with server.listening(plane, settings.listen, settings.port, now_ms, audit):

@@ -57,6 +57,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     audit_log_files: Annotated[
         int, Meta(ge=1), _is("files of the audit log that are kept: FILE, FILE.1 and so on")
     ] = 10
+    encryption_config: Annotated[
+        str,
+        _is("file (Kubernetes' EncryptionConfiguration) that says what is encrypted in etcd"),
+    ] = ""
     log_format: Annotated[
         str, one_of("console", "json"), _is("console for people, json for machines")
     ] = "console"

@@ -5,12 +5,14 @@
 * ``ready``: there while the cluster runs, once the API answers and every node is Ready
 * ``control``: the socket of `longshore node`
 * ``cluster``: an id, so that containers of other folders' clusters are not taken for this one's
+* ``encryption.yaml``: the key that Secrets are kept with; without it they are lost
 * ``ports.json``: remembered, so that a restart answers where the last run did
 * ``etcd``, ``nats``: the servers' own data
 * ``nodes/NAME``: what an agent keeps over its restarts
 * ``logs``, ``pids``: one file for each daemon
 """
 
+import base64
 import contextlib
 import fcntl
 import os
@@ -18,6 +20,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import yaml
 from msgspec import Struct
@@ -58,6 +61,16 @@ class DataDir:
         if not file.exists():
             file.write_text(secrets.token_hex(4), encoding="utf-8")
         return file.read_text(encoding="utf-8")
+
+    def encryption_config(self) -> Path:
+        """What the orchestrator encrypts, and the key it does so with; made once."""
+        file = self.path / "encryption.yaml"
+        if not file.exists():
+            made = file.with_suffix(".new")
+            made.touch(mode=0o600)
+            made.write_text(yaml.safe_dump(_new_encryption(), sort_keys=False), encoding="utf-8")
+            made.rename(file)
+        return file
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -172,3 +185,18 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def _new_encryption() -> dict[str, Any]:
+    """Secrets under a new key; those of an older folder, which are not encrypted, stay readable."""
+    key = {"name": "key1", "secret": base64.b64encode(secrets.token_bytes(32)).decode()}
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [
+            {
+                "resources": ["secrets"],
+                "providers": [{"aesgcm": {"keys": [key]}}, {"identity": {}}],
+            }
+        ],
+    }

@@ -94,6 +94,7 @@ class Cluster:
             "--listen=127.0.0.1",
             f"--port={self._ports.api}",
             f"--identity={socket.gethostname()}:{self._data.path}",  # as unique as the folder
+            f"--encryption-config={self._data.encryption_config()}",
             f"--audit-log={self._data.folder('logs') / 'audit.log'}",
         ]
         return self._daemon("orchestrator", argv)

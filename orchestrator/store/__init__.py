@@ -1,6 +1,7 @@
 """The store: the only truth. `etcd` is the real one, `memory` the one for tests.
 
-Both pass tests/contract/test_store.py. Values are opaque bytes; keys are in `keys`.
+`encrypted` stands before either. All pass tests/contract/test_store.py. Values are opaque bytes;
+keys are in `keys`.
 """
 
 from collections.abc import Sequence

@@ -34,8 +34,9 @@ def prefix(kind: Kind[Any]) -> str:
 
 def prefix_of(key: str) -> str:
     """The prefix of the kind of the object under a key; empty when it is no object's key."""
-    parts = key.removeprefix(REGISTRY).split("/", 2)
-    return f"{REGISTRY}{parts[0]}/{parts[1]}/" if len(parts) == 3 else ""
+    group, _, rest = key.removeprefix(REGISTRY).partition("/")
+    plural, _, name = rest.partition("/")
+    return f"{REGISTRY}{group}/{plural}/" if name and key.startswith(REGISTRY) else ""
 
 
 def deploy(namespace: str, digest: str) -> str:

@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import pytest
 import pytest_asyncio
 from aetcd import rpc
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from orchestrator.store import Compare, Delete, Item, Put, Store, Watch, WatchEvent, etcd
+from orchestrator.store.encrypted import EncryptedStore
+from orchestrator.store.encryption import Cipher, Rules
 from orchestrator.store.etcd import EtcdStore
 from orchestrator.store.memory import MemoryServer, MemoryStore
 from proto.errors import Compacted, Unavailable, UnknownResult
@@ -48,6 +51,20 @@ async def memory() -> AsyncIterator[Rig]:
     yield Rig(MemoryStore(server), compact=compact, interrupt=interrupt)
 
 
+class Everything(Rules, frozen=True):
+    """Encrypts every value, whatever its key."""
+
+    def of(self, key: str) -> tuple[Cipher, ...]:
+        return (Cipher(b"k8s:enc:aesgcm:v1:one:", AESGCM(bytes(32))),)
+
+
+@contextlib.asynccontextmanager
+async def encrypted() -> AsyncIterator[Rig]:
+    async with memory() as rig:
+        store = EncryptedStore(rig.store, Everything())
+        yield Rig(store, compact=rig.compact, interrupt=rig.interrupt)
+
+
 @contextlib.asynccontextmanager
 async def on_etcd(server: servers.Server) -> AsyncIterator[Rig]:
     store = await EtcdStore.connect([server.url])
@@ -71,20 +88,21 @@ async def wipe(store: Store) -> None:
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="module",
-    params=["memory", pytest.param("etcd", marks=pytest.mark.integration)],
+    params=["memory", "encrypted", pytest.param("etcd", marks=pytest.mark.integration)],
 )
-async def server(request: pytest.FixtureRequest) -> AsyncIterator[servers.Server | None]:
-    """One etcd for all tests, as it takes a second to start; None for the store in memory."""
-    if request.param == "memory":
-        yield None
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[servers.Server | str]:
+    """One etcd for all tests, as it takes a second to start; or which store in memory."""
+    if request.param != "etcd":
+        yield request.param
         return
     async with servers.etcd() as running:
         yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def rig(server: servers.Server | None) -> AsyncIterator[Rig]:
-    async with memory() if server is None else on_etcd(server) as made:
+async def rig(server: servers.Server | str) -> AsyncIterator[Rig]:
+    in_memory = {"memory": memory, "encrypted": encrypted}
+    async with in_memory[server]() if isinstance(server, str) else on_etcd(server) as made:
         yield made
 
 
