@@ -3,7 +3,8 @@
 One pass looks at everything at once: it sizes every replica set, creates the one of a new template,
 keeps revisions, throws away old history and tells the status. Each object is written once a pass at
 most; what is left over follows in the next, which the write itself causes. How many pods each
-replica set should have is decided in `rollout`, what the status says in `rollout_status`.
+replica set should have is decided in `rollout`, what the status says in `rollout_status`; `pinning`
+makes configuration a part of the template, and `rollback` takes back what missed its deadline.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import rollout, rollout_status
+from orchestrator.core import pinning, rollback, rollout, rollout_status
 from orchestrator.core.availability import earliest, is_available, next_change_ms
 from orchestrator.core.decisions import (
     Create,
@@ -25,6 +26,7 @@ from orchestrator.core.decisions import (
     UpdateStatus,
 )
 from orchestrator.core.ownership import claim, reference
+from orchestrator.core.pinning import NO_CONFIGS, Configs
 from orchestrator.core.rollout import Share, Sizes
 from proto.kinds.deployment import (
     DEPLOYMENTS,
@@ -60,11 +62,13 @@ class _View(Struct, frozen=True):
     """A deployment and its replica sets, told apart.
 
     Attributes:
+        template: What its pods should be made of.
         new: That of the present template; a draft with no pods while it is yet to be created.
         olds: All others, oldest first.
     """
 
     deployment: Deployment
+    template: PodTemplateSpec
     new: Share | None
     olds: tuple[Share, ...]
     is_draft: bool
@@ -75,6 +79,7 @@ def plan(
     replicasets: Iterable[ReplicaSet],
     pods: Mapping[str, Sequence[Pod]],
     now_ms: int,
+    configs: Configs = NO_CONFIGS,
 ) -> Plan:
     """What to do about a deployment now.
 
@@ -84,14 +89,20 @@ def plan(
             alone. In any order.
         pods: Replica set's uid to the pods it controls, ended and terminating ones included.
         now_ms: Epoch milliseconds.
+        configs: What its pods take values from.
     """
     selector = deployment.spec.selector or LabelSelector()
     claimed = claim(DEPLOYMENTS, deployment, selector, REPLICASETS, replicasets)
     if claimed.writes:  # what is owned is not settled: look again once it is
         return Plan(claimed.writes)
-    view = _view(deployment, [_share(rs, pods, now_ms) for rs in claimed.owned])
+    template, writes = _configured(deployment, configs)
+    if writes:
+        return Plan(writes)
+    view = _view(deployment, template, [_share(rs, pods, now_ms) for rs in claimed.owned])
     if view.is_draft and view.new and _is_taken(view.new.rs.metadata.name, claimed.owned):
         return Plan((_another_hash(deployment),))
+    if back := _rolled_back(view, pods):
+        return Plan(back)
     decisions: list[Decision] = []
     is_created_now = False
     if not deployment.metadata.deletion_timestamp:
@@ -103,6 +114,7 @@ def plan(
         deployment, new, view.olds, now_ms, is_created_now=is_created_now
     )
     decisions += _history(view, status)
+    decisions += pinning.unused(configs, (template, *(rs.spec.template for rs in claimed.owned)))
     decisions += _told(view, status, is_created_now=is_created_now)
     shares = (*view.olds, *([view.new] if view.new else []))
     return Plan(
@@ -129,20 +141,33 @@ def template_hash(template: PodTemplateSpec, collisions: int) -> str:
     return "".join(letters)
 
 
-def _view(deployment: Deployment, shares: Sequence[Share]) -> _View:
-    wanted = deployment.spec.template
-    found = next((share for share in shares if _template(share.rs) == wanted), None)
+def _configured(
+    deployment: Deployment, configs: Configs
+) -> tuple[PodTemplateSpec, tuple[Decision, ...]]:
+    """What pods should be made of, or what is to be written before that can be told."""
+    template = deployment.spec.template
+    if deployment.metadata.deletion_timestamp:
+        return template, ()
+    if writes := pinning.restored(DEPLOYMENTS, deployment, template, configs):
+        return template, writes
+    found = pinning.pinned(DEPLOYMENTS, deployment, template, configs)
+    return found.template, found.writes
+
+
+def _view(deployment: Deployment, template: PodTemplateSpec, shares: Sequence[Share]) -> _View:
+    found = next((share for share in shares if rollback.made_of(share.rs) == template), None)
     olds = tuple(share for share in shares if share is not found)
     if found is not None:
-        return _View(deployment, found, olds, is_draft=False)
-    return _View(deployment, Share(_draft(deployment)), olds, is_draft=True)
+        return _View(deployment, template, found, olds, is_draft=False)
+    return _View(deployment, template, Share(_draft(deployment, template)), olds, is_draft=True)
 
 
-def _template(rs: ReplicaSet) -> PodTemplateSpec:
-    """The template that a deployment must have had to make this replica set."""
-    template = rs.spec.template
-    labels = {key: val for key, val in template.metadata.labels.items() if key != HASH_LABEL}
-    return replace(template, metadata=replace(template.metadata, labels=labels))
+def _rolled_back(view: _View, pods: Mapping[str, Sequence[Pod]]) -> tuple[Decision, ...]:
+    if view.new is None or view.is_draft or view.deployment.metadata.deletion_timestamp:
+        return ()
+    new = view.new.rs
+    olds = [old.rs for old in view.olds]
+    return rollback.rolled_back(view.deployment, new, olds, pods.get(new.metadata.uid, ()))
 
 
 def _share(rs: ReplicaSet, pods: Mapping[str, Sequence[Pod]], now_ms: int) -> Share:
@@ -162,9 +187,8 @@ def _share(rs: ReplicaSet, pods: Mapping[str, Sequence[Pod]], now_ms: int) -> Sh
     )
 
 
-def _draft(deployment: Deployment) -> ReplicaSet:
+def _draft(deployment: Deployment, template: PodTemplateSpec) -> ReplicaSet:
     """The replica set of the present template, before it has a size."""
-    template = deployment.spec.template
     hash_ = template_hash(template, deployment.status.collision_count or 0)
     labels = template.metadata.labels | {HASH_LABEL: hash_}
     selector = deployment.spec.selector or LabelSelector()
@@ -258,6 +282,8 @@ def _annotated(view: _View, share: Share, *, is_new: bool, is_sized: bool) -> Re
         highest = max((_revision(old.rs) for old in view.olds), default=0) + 1
         if _revision(rs) < highest:
             notes[REVISION_ANNOTATION] = str(highest)
+        if rollback.is_wanted(deployment) and rollback.is_rolled_out(deployment, share, view.olds):
+            notes[rollback.ROLLED_OUT] = "true"
     if is_sized:
         notes[DESIRED_ANNOTATION] = str(deployment.spec.replicas or 0)
         notes[MAX_ANNOTATION] = str(rollout.max_pods(deployment))

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from orchestrator.core import deployment, objects, replicaset
+from orchestrator.core import deployment, objects, pinning, replicaset
 from orchestrator.core.decisions import (
     Bind,
     Create,
@@ -22,6 +22,7 @@ from proto.errors import NotFound
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod, is_active, is_ready
+from proto.kinds.references import Reference
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet
 from proto.meta import Condition, Resource, format_time
 
@@ -140,7 +141,19 @@ class Cluster:
 
     def plan_deployment(self) -> Plan:
         by_rs = {rs.metadata.uid: self.pods_of(rs) for rs in self.replicasets}
-        return deployment.plan(self.deployment, self.replicasets, by_rs, self.now_ms)
+        configs = self.configs(self.deployment)
+        return deployment.plan(self.deployment, self.replicasets, by_rs, self.now_ms, configs)
+
+    def configs(self, owner: Resource) -> pinning.Configs:
+        """What a workload takes values from, and its copies of it."""
+        live, snapshots = {}, {}
+        for name, kind in pinning.KINDS.items():
+            for found in self.of(kind):
+                holder = found.metadata.controller
+                group = live if holder is None else snapshots
+                if holder is None or holder.uid == owner.metadata.uid:
+                    group[Reference(name, found.metadata.name)] = found
+        return pinning.Configs(live, snapshots)
 
     def plan_replicaset(self, rs: ReplicaSet) -> Plan:
         return replicaset.plan(rs, self.pods, self.now_ms)

@@ -1,9 +1,10 @@
-"""Deployments: woken by their replica sets and by the pods of these."""
+"""Deployments: woken by replica sets, the pods of these, and configuration that rolls them."""
 
 from collections.abc import Iterator
 
 from orchestrator.core import deployment
 from orchestrator.core.decisions import Plan
+from orchestrator.runtime.controllers import configuration
 from orchestrator.runtime.controllers.controller import Controller, Name, wakes
 from orchestrator.world import Entry
 from proto.kinds.deployment import DEPLOYMENTS
@@ -15,9 +16,12 @@ class Deployments(Controller[Name]):
     """See the module."""
 
     name = "deployment"
-    kinds = frozenset({DEPLOYMENTS, REPLICASETS, PODS})
+    kinds = frozenset({DEPLOYMENTS, REPLICASETS, PODS, *configuration.KINDS})
 
     def woken_by(self, entry: Entry) -> Iterator[Name]:
+        if entry.kind in configuration.KINDS:
+            yield from configuration.wakes(self._world, DEPLOYMENTS, entry)
+            return
         if entry.kind is not PODS:
             yield from wakes(self._world, DEPLOYMENTS, entry)
             return
@@ -34,4 +38,5 @@ class Deployments(Controller[Name]):
         owned = self._world.owned_by(found.metadata.uid, REPLICASETS)
         orphans = self._world.orphans(REPLICASETS, key[0])
         pods = {rs.metadata.uid: self._world.owned_by(rs.metadata.uid, PODS) for rs in owned}
-        return deployment.plan(found, [*owned, *orphans], pods, now_ms)
+        configs = configuration.of(self._world, found)
+        return deployment.plan(found, [*owned, *orphans], pods, now_ms, configs)
