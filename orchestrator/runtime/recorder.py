@@ -1,6 +1,7 @@
 """Events: what happened to objects, for people. Kept for an hour, repeated ones counted.
 
-Events must never hold up what they tell of: they are queued, written behind everything else, and
+What repeats itself in other words is combined, and then held back (`core.correlation`). Events must
+never hold up what they tell of: they are queued, written behind everything else, and
 under a flood the oldest of the queue are dropped and counted.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 import structlog
 from msgspec.structs import replace
 
+from orchestrator.core.correlation import COMBINED, Correlator
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
@@ -52,7 +54,9 @@ class Recorder:
         self._clock = clock
         self._queue: deque[Event] = deque()
         self._filled = asyncio.Event()
+        self._correlator = Correlator()
         self.dropped = 0
+        self.held_back = 0
 
     def record(
         self, kind: Kind[Any], about: Resource, type_: str, reason: str, message: str
@@ -79,33 +83,30 @@ class Recorder:
         at_ms: int | None = None,
     ) -> None:
         """The same, told by someone else: an agent."""
+        # Kubernetes has whole seconds here; within one, its events are in the order of their names.
+        # Its clients take fractions, and so show ours in the order in which they came.
+        at_ms = self._clock() if at_ms is None else at_ms
+        now = format_time_ms(at_ms)
+        event = Event(
+            involved_object=about,
+            reason=reason,
+            message=message,
+            source=source,
+            first_timestamp=now,
+            last_timestamp=now,
+            count=1,
+            type=type_,
+            reporting_component=source.component,
+            reporting_instance=source.host,
+        )
+        correlated = self._correlator.correlated(event, at_ms)
+        if correlated is None:
+            self.held_back += 1
+            return
         if len(self._queue) >= QUEUE_LIMIT:
             self._queue.popleft()
             self.dropped += 1
-        # The same thing happening again is the same event: its name says so.
-        same = (about.uid, about.field_path, type_, reason, message, source.host)
-        digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
-        # Kubernetes has whole seconds here; within one, its events are in the order of their names.
-        # Its clients take fractions, and so show ours in the order in which they came.
-        now = format_time_ms(self._clock() if at_ms is None else at_ms)
-        self._queue.append(
-            Event(
-                metadata=ObjectMeta(
-                    name=f"{about.name[:NAME_MAX].rstrip('-.')}.{digest}",
-                    namespace=about.namespace or "default",
-                ),
-                involved_object=about,
-                reason=reason,
-                message=message,
-                source=source,
-                first_timestamp=now,
-                last_timestamp=now,
-                count=1,
-                type=type_,
-                reporting_component=source.component,
-                reporting_instance=source.host,
-            )
-        )
+        self._queue.append(_named(correlated))
         self._filled.set()
 
     async def run(self) -> None:
@@ -161,8 +162,23 @@ class Recorder:
                     break
 
 
+def _named(event: Event) -> Event:
+    """Named so that the same thing happening again is the same event, and all combined are one."""
+    about = event.involved_object
+    message = COMBINED if event.message.startswith(COMBINED) else event.message
+    same = (about.uid, about.field_path, event.type, event.reason, message, event.source.host)
+    digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
+    meta = ObjectMeta(
+        name=f"{about.name[:NAME_MAX].rstrip('-.')}.{digest}",
+        namespace=about.namespace or "default",
+    )
+    return replace(event, metadata=meta)
+
+
 def _again(old: Event, new: Event) -> Event:
-    return replace(old, last_timestamp=new.last_timestamp, count=max(1, old.count) + new.count)
+    """It happened again; of combined ones the latest is shown."""
+    count = max(1, old.count) + new.count
+    return replace(old, last_timestamp=new.last_timestamp, count=count, message=new.message)
 
 
 def _last_seen_ms(event: Event) -> int:

@@ -73,6 +73,25 @@ def test_the_same_thing_happening_again_is_counted():
     virtual_time.run(main())
 
 
+def test_similar_events_become_one_that_shows_the_latest():
+    async def main() -> None:
+        async with leading() as (spine, tasks):
+            spine.run(tasks, spine.recorder.run())
+            for number in range(40):
+                record(spine.recorder, f"failed: {number}")
+            combined = await until(
+                lambda: next((e for e in events(spine) if e.message.startswith("(combined")), None)
+            )
+            await until(lambda: events(spine)[-1] and sum(e.count for e in events(spine)) == 25)
+            combined = spine.world.get(EVENTS, "default", combined.metadata.name)
+            assert combined is not None
+            assert combined.message == "(combined from similar events): failed: 24"
+            assert (len(events(spine)), combined.count) == (10, 16)
+            assert spine.recorder.held_back == 15
+
+    virtual_time.run(main())
+
+
 def test_events_older_than_an_hour_go():
     async def main() -> None:
         async with leading() as (spine, tasks):
