@@ -76,7 +76,6 @@ def prepare_create(
 
     Raises:
         Invalid: With every wrong field.
-        What `admit` raises.
     """
     asked = new.metadata
     meta = ObjectMeta(
@@ -117,6 +116,7 @@ def prepare_update(
     subresource: str,
     now_ms: int,
     manager: Manager | None = None,
+    admit: Callable[[R], R] = _unchanged,
 ) -> R:
     """The object as it is to be stored; `old` itself when nothing changes.
 
@@ -131,6 +131,7 @@ def prepare_update(
         now_ms: Epoch milliseconds.
         manager: Who writes; None: the fields stay whose they are. What an apply makes of their
             owners comes with `new`.
+        admit: Completes it by what the rest of the cluster says; see `core.admission`.
 
     Raises:
         Conflict: `new` is meant for an earlier object of that name.
@@ -142,7 +143,7 @@ def prepare_update(
             f"failed: UID in precondition: {new.metadata.uid}, UID in object meta: "
             f"{old.metadata.uid}"
         )
-    found = kind.defaults(_merged(kind, old, new, subresource))
+    found = kind.defaults(admit(_merged(kind, old, new, subresource)))
     if manager is not None and manager.operation == managed_fields.UPDATE:
         found = _tracked(kind, old, found, new, manager, now_ms)
     elif manager is not None:

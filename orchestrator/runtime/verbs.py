@@ -12,6 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.core import admission, objects
+from orchestrator.core.admission import quotas
 from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
@@ -85,7 +86,7 @@ class Verbs:
             suffix=self._suffix(),
             now_ms=self._clock(),
             manager=manager,
-            admit=lambda found: admission.admit(kind, found, self._world),
+            admit=lambda found: admission.admit(kind, found, None, self._world),
         )
         admission.check(kind, found, None, self._world)
         return found
@@ -205,15 +206,20 @@ class Verbs:
         meta = old.metadata
         if wanted.metadata.resource_version not in ("", meta.resource_version):
             raise _stale(kind, meta.name)
+        if subresource:
+            return objects.prepare_update(
+                kind, old, wanted, subresource=subresource, now_ms=self._clock(), manager=manager
+            )
         found = objects.prepare_update(
             kind,
             old,
             wanted,
-            subresource=subresource,
+            subresource="",
             now_ms=self._clock(),
             manager=manager,
+            admit=lambda asked: admission.admit(kind, asked, old, self._world),
         )
-        if not subresource and found is not old:
+        if found is not old:
             admission.check(kind, found, old, self._world)
         return found
 
@@ -288,6 +294,8 @@ class Verbs:
             return (await self._writer.commit((op, *along)))[0]
         if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
             return await self._writer.write(op)  # raises AlreadyExists
+        old = self._world.get(op.kind, op.namespace, op.name)
+        quotas.Ledger(self._world).charge((quotas.Write(op.kind, op.namespace, old, op.object),))
         return op.object
 
 

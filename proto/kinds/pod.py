@@ -44,8 +44,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "hostUsers",
             "hostAliases",
             "dnsConfig",
-            "priorityClassName",
-            "priority",
             "runtimeClassName",
             "readinessGates",
             "schedulingGates",
@@ -63,7 +61,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "serviceAccountName",
             "automountServiceAccountToken",
             "enableServiceLinks",
-            "preemptionPolicy",
             "subdomain",
         }
     )
@@ -85,6 +82,9 @@ class PodSpec(Model, frozen=True, kw_only=True):
     share_process_namespace: bool = False
     dns_policy: str = ""
     scheduler_name: str = ""
+    priority_class_name: str = ""
+    priority: int | None = None
+    preemption_policy: str = ""
 
     @property
     def all_containers(self) -> tuple[Container, ...]:

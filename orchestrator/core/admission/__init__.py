@@ -4,10 +4,9 @@ Defaults and validation look at one object; what needs to know others belongs he
 pure functions of an object and a `Cluster` to read, in the order of Kubernetes' admission chain:
 
 1. `admit` fills in what others say (a limit range's defaults, a priority class's value), or forbids
-   the object. It comes between a new object's defaults and its validation; the defaults are applied
-   once more afterwards.
-2. `check` forbids what others do not allow, once the object is complete and valid: when it is made
-   and when its spec or metadata change.
+   the object. It comes between an object's defaults and its validation; the defaults are applied
+   once more afterwards. Like `check` it sees an update of spec or metadata, too.
+2. `check` forbids what others do not allow, once the object is complete and valid.
 3. `quotas.Ledger` comes last, within the writer: what is left of a quota depends on the writes that
    share a transaction.
 
@@ -21,35 +20,35 @@ Source of the order: Kubernetes, pkg/kubeapiserver/options/plugins.go (AllOrdere
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from orchestrator.core.admission import lifecycle
+from orchestrator.core.admission import lifecycle, limits, priorities
 from orchestrator.core.admission.cluster import Cluster
 from proto.kinds.kind import Kind
 from proto.meta import Resource
 
 R = TypeVar("R", bound=Resource)
 
-Admit = Callable[[Kind[Any], Any, Cluster], Any]
-"""A kind and a new object of it, after defaults; returns it completed. Raises Forbidden."""
-
 Check = Callable[[Kind[Any], Any, Any, Cluster], None]
 """A kind, the object as it is to be, and as it was (None: it is new). Raises Forbidden."""
 
-ADMITTING: Final[tuple[Admit, ...]] = (lifecycle.admit,)
+Admit = Callable[[Kind[Any], Any, Any, Cluster], Any]
+"""The same, with the object as it is asked for, after defaults; returns it completed."""
 
-CHECKING: Final[tuple[Check, ...]] = ()
+ADMITTING: Final[tuple[Admit, ...]] = (lifecycle.admit, limits.admit, priorities.admit)
+
+CHECKING: Final[tuple[Check, ...]] = (limits.check, priorities.check)
 
 __all__ = ["ADMITTING", "CHECKING", "Cluster", "admit", "check"]
 
 
-def admit(kind: Kind[R], new: R, cluster: Cluster) -> R:
-    """A new object, completed by what others say.
+def admit(kind: Kind[R], new: R, old: R | None, cluster: Cluster) -> R:
+    """An object as it is asked for, completed by what others say.
 
     Raises:
         NotFound: Its namespace does not exist.
         Forbidden: Others do not allow it.
     """
     for step in ADMITTING:
-        new = step(kind, new, cluster)
+        new = step(kind, new, old, cluster)
     return new
 
 

@@ -9,8 +9,21 @@ from proto.meta import Resource
 R = TypeVar("R", bound=Resource)
 
 
+class Kinds(Protocol):
+    """Which kinds there are."""
+
+    def named(self, resource: str) -> Kind[Any] | None:
+        """The kind of a plural with its group: ``deployments.apps``."""
+        ...
+
+
 class Cluster(Protocol):
     """What there is at present; the world, or a few objects in tests."""
+
+    @property
+    def kinds(self) -> Kinds:
+        """Built-in and declared ones."""
+        ...
 
     def get(self, kind: Kind[R], namespace: str, name: str) -> R | None:
         """One object; None when there is none."""

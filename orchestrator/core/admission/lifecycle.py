@@ -10,13 +10,15 @@ from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
 
 
-def admit(kind: Kind[R], new: R, cluster: Cluster) -> R:
+def admit(kind: Kind[R], new: R, old: R | None, cluster: Cluster) -> R:
     """The object as it is.
 
     Raises:
         NotFound: Its namespace does not exist.
         Forbidden: Its namespace, or its kind, is being deleted.
     """
+    if old is not None:
+        return new
     if kind.schema is not None:
         definition = cluster.get(DEFINITIONS, "", kind.resource)
         if definition is None or definition.metadata.deletion_timestamp:
