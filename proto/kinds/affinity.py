@@ -4,7 +4,6 @@ Source of the rules and words: Kubernetes, pkg/apis/core/validation.
 """
 
 from collections.abc import Iterable
-from typing import ClassVar
 
 from msgspec import field
 
@@ -55,8 +54,6 @@ class PodAffinity(Model, frozen=True, kw_only=True):
 
 class Affinity(Model, frozen=True, kw_only=True):
     """What draws a pod to some nodes, and what keeps it from others."""
-
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"podAffinity", "podAntiAffinity"})
 
     node_affinity: NodeAffinity | None = None
     pod_affinity: PodAffinity | None = None

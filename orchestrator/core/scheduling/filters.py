@@ -1,6 +1,7 @@
 """Which nodes can take a pod at all, apart from how full they are."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -39,22 +40,33 @@ class Eligible(Struct, frozen=True):
 def eligible(table: NodeTable, signature: Signature) -> Eligible:
     """Rows that a pod's selector, affinity and tolerations leave; remembered by the table."""
     key = (signature.selector, signature.affinity, signature.tolerations)
-    found: Eligible | None = table.memo.get(key)
+    found: Eligible = remembered(table, key, lambda: _eligible(table, signature))
+    return found
+
+
+def remembered(table: NodeTable, key: Hashable, derive: Callable[[], Any]) -> Any:
+    """What follows from labels and taints alone, derived once until those change."""
+    found = table.memo.get(key)
     if found is None:
         if len(table.memo) >= MEMO_MAX:
             table.memo.clear()
-        found = table.memo[key] = _eligible(table, signature)
+        found = table.memo[key] = derive()
     return found
 
 
 def _eligible(table: NodeTable, signature: Signature) -> Eligible:
-    sets = table.taint_sets
-    refused = [untolerated(taints, signature.tolerations) is not None for taints in sets]
-    avoided = [_penalty(taints, signature.tolerations) for taints in sets]
+    avoided = [_penalty(taints, signature.tolerations) for taints in table.taint_sets]
     taints = table.taints()
-    mask = table.alive() & ~np.array(refused)[taints] & matching(table, signature)
+    mask = table.alive() & tolerated(table, signature) & matching(table, signature)
     penalty = np.array(avoided, np.int64)[taints] if any(avoided) else None
     return Eligible(mask, penalty, _preference(table, signature.affinity))
+
+
+def tolerated(table: NodeTable, signature: Signature) -> Mask:
+    """Rows none of whose taints keeps the pod away."""
+    fine = [untolerated(taints, signature.tolerations) is None for taints in table.taint_sets]
+    mask: Mask = np.array(fine)[table.taints()]
+    return mask
 
 
 def untolerated(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:

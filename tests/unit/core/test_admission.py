@@ -188,8 +188,10 @@ def test_a_maximum_is_the_default_where_there_is_none():
         (
             {"max": {"cpu": "1", "memory": "1Gi"}},
             pod(limits={"cpu": "2", "memory": "2Gi"}),
-            ("[maximum cpu usage per Container is 1, but limit is 2, "
-            "maximum memory usage per Container is 1Gi, but limit is 2Gi]"),
+            (
+                "[maximum cpu usage per Container is 1, but limit is 2, "
+                "maximum memory usage per Container is 1Gi, but limit is 2Gi]"
+            ),
         ),
     ],
 )
