@@ -76,9 +76,7 @@ def whole(quantity: Quantity) -> int:
 def canonical(quantity: Quantity) -> str:
     """The text that Kubernetes would print for a number; text stays as it is.
 
-    A number that is no quantity (1e300) becomes its text, for validation to refuse.
-
-    A number that is no quantity becomes its plain text, for validation to refuse.
+    A number that is no quantity (1e300) becomes its plain text, for validation to refuse.
 
     >>> canonical(1), canonical(0.5), canonical("64Mi")
     ('1', '500m', '64Mi')
@@ -90,3 +88,31 @@ def canonical(quantity: Quantity) -> str:
     except ValueError:
         return str(quantity)
     return str(int(number)) if number == int(number) else f"{milli(quantity)}m"
+
+
+def is_binary(quantity: Quantity) -> bool:
+    """Whether it is spelled with a power of 1024.
+
+    >>> is_binary("64Mi"), is_binary("64M")
+    (True, False)
+    """
+    return str(quantity).endswith("i")
+
+
+def text(number: Decimal, *, binary: bool) -> str:
+    """A number as Kubernetes prints it: with the largest suffix that leaves it whole.
+
+    >>> text(Decimal(2**30), binary=True), text(Decimal(1500), binary=False)
+    ('1Gi', '1500')
+    >>> text(Decimal(2000), binary=False), text(Decimal("0.5"), binary=False)
+    ('2k', '500m')
+    """
+    if number != number.to_integral_value():
+        return f"{int((number * 1000).to_integral_value(ROUND_CEILING))}m"
+    left, base = int(number), 1024 if binary else 1000
+    suffixes = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei") if binary else ("", *"kMGTPE")
+    for suffix in suffixes[:-1]:
+        if left == 0 or left % base:
+            return f"{left}{suffix}"
+        left //= base
+    return f"{left}{suffixes[-1]}"

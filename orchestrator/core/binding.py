@@ -1,11 +1,11 @@
 """What follows from placements: bindings, and for pods that fit nowhere, the reason why."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
 
-from orchestrator.core.decisions import Bind, Decision, Emit, Plan, UpdateStatus
-from orchestrator.core.scheduling import Placement
+from orchestrator.core.decisions import Bind, Decision, Emit, Plan, Remove, UpdateStatus
+from orchestrator.core.scheduling import Placement, Preemption
 from proto.kinds.pod import PODS, Pod
 from proto.meta import Condition, condition, format_time, with_condition
 
@@ -17,7 +17,7 @@ def plan(placements: Iterable[Placement], now_ms: int) -> Plan:
         if placement.node is not None:
             decisions += _bound(placement.pod, placement.node, now_ms)
         else:
-            decisions += _refused(placement.pod, placement.message, now_ms)
+            decisions += _refused(placement, now_ms)
     return Plan(tuple(decisions))
 
 
@@ -29,7 +29,7 @@ def _bound(pod: Pod, node: str, now_ms: int) -> list[Decision]:
     bound = replace(
         pod,
         spec=replace(pod.spec, node_name=node),
-        status=replace(pod.status, conditions=conditions),
+        status=replace(pod.status, conditions=conditions, nominated_node_name=""),
     )
     name = f"{pod.metadata.namespace}/{pod.metadata.name}"
     return [
@@ -38,10 +38,15 @@ def _bound(pod: Pod, node: str, now_ms: int) -> list[Decision]:
     ]
 
 
-def _refused(pod: Pod, message: str, now_ms: int) -> list[Decision]:
+def _refused(placement: Placement, now_ms: int) -> list[Decision]:
+    pod, message, nominated = placement.pod, placement.message, placement.nominated
+    decisions: list[Decision] = []
+    if placement.preemption is not None:
+        decisions += _preempted(pod, placement.preemption, now_ms)
     before = condition(pod.status.conditions, "PodScheduled")
-    if before is not None and before.status == "False" and before.message == message:
-        return []
+    is_told = before is not None and before.status == "False" and before.message == message
+    if is_told and nominated == pod.status.nominated_node_name:
+        return decisions
     refused = Condition(
         type="PodScheduled",
         status="False",
@@ -49,8 +54,31 @@ def _refused(pod: Pod, message: str, now_ms: int) -> list[Decision]:
         message=message,
         last_transition_time=format_time(now_ms),
     )
-    status = replace(pod.status, conditions=with_condition(pod.status.conditions, refused))
-    return [
-        UpdateStatus(PODS, replace(pod, status=status), "fits nowhere"),
-        Emit(PODS, pod, "Warning", "FailedScheduling", message),
-    ]
+    status = replace(
+        pod.status,
+        conditions=with_condition(pod.status.conditions, refused),
+        nominated_node_name=nominated,
+    )
+    cause = f"room is made on {nominated}" if nominated else "fits nowhere"
+    decisions.append(UpdateStatus(PODS, replace(pod, status=status), cause))
+    if not is_told:
+        decisions.append(Emit(PODS, pod, "Warning", "FailedScheduling", message))
+    return decisions
+
+
+def _preempted(pod: Pod, preemption: Preemption, now_ms: int) -> Iterator[Decision]:
+    """The end of those who make room; source of the words: Kubernetes, prepareCandidate."""
+    name = f"{pod.metadata.namespace}/{pod.metadata.name}"
+    said = f"Preempted by pod {pod.metadata.uid} on node {preemption.node}"
+    why = Condition(
+        type="DisruptionTarget",
+        status="True",
+        reason="PreemptionByScheduler",
+        message=f"{pod.spec.scheduler_name}: preempting to accommodate a higher priority pod",
+        last_transition_time=format_time(now_ms),
+    )
+    for victim in preemption.victims:
+        conditions = with_condition(victim.status.conditions, why)
+        marked = replace(victim, status=replace(victim.status, conditions=conditions))
+        yield Remove(PODS, marked, f"it makes room for {name}")
+        yield Emit(PODS, victim, "Normal", "Preempted", said)

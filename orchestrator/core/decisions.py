@@ -4,7 +4,7 @@ Plans are values: `render` is what tests compare and people read.
 """
 
 from collections.abc import Iterable
-from typing import Any, assert_never
+from typing import Any, Protocol, assert_never
 
 from msgspec import Struct
 
@@ -31,12 +31,23 @@ class Create(Struct, frozen=True):
 
     Attributes:
         announce: Emitted once the object is made; ``{name}`` in its message becomes the name.
+        refused: From the words of a refusal to what is done about it; once for all the creations of
+            a plan that have it in common.
     """
 
     kind: Kind[Any]
     object: Resource
     cause: str
     announce: Emit | None = None
+    refused: "Refused | None" = None
+
+
+class Refused(Protocol):
+    """What to do when an object may not be made; compared by value, like all of a plan."""
+
+    def decisions(self, why: str) -> "Iterable[Decision]":
+        """Of the words of the refusal."""
+        ...
 
 
 class Update(Struct, frozen=True):

@@ -5,6 +5,7 @@ is always complete and valid. Source of the rules: Kubernetes, apiserver's regis
 rest/update.go, rest/delete.go) and the strategies of the kinds.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -48,8 +49,19 @@ _GRACE_MAX_S = 2**31 - 1
 _DEFAULTED_NAMESPACE = "default"
 
 
+def _unchanged(found: Any) -> Any:
+    return found
+
+
 def prepare_create(
-    kind: Kind[R], new: R, *, uid: str, suffix: str, now_ms: int, manager: Manager | None = None
+    kind: Kind[R],
+    new: R,
+    *,
+    uid: str,
+    suffix: str,
+    now_ms: int,
+    manager: Manager | None = None,
+    admit: Callable[[R], R] = _unchanged,
 ) -> R:
     """The object as it is to be stored: named, identified, defaulted and valid.
 
@@ -60,6 +72,7 @@ def prepare_create(
         suffix: Random letters that make a generateName unique.
         now_ms: Epoch milliseconds.
         manager: Who makes it, and so owns its fields; None: nobody keeps track of them.
+        admit: Completes it by what the rest of the cluster says; see `core.admission`.
 
     Raises:
         Invalid: With every wrong field.
@@ -83,6 +96,8 @@ def prepare_create(
     if kind.has_status and _has(kind, "status") and kind is not NODES:
         found = replace(found, status=_empty_status(kind))
     found = kind.defaults(found)
+    if (admitted := admit(found)) is not found:
+        found = kind.defaults(admitted)
     _check(kind, found, None)
     if manager is None:
         return found
@@ -101,6 +116,7 @@ def prepare_update(
     subresource: str,
     now_ms: int,
     manager: Manager | None = None,
+    admit: Callable[[R], R] = _unchanged,
 ) -> R:
     """The object as it is to be stored; `old` itself when nothing changes.
 
@@ -115,6 +131,7 @@ def prepare_update(
         now_ms: Epoch milliseconds.
         manager: Who writes; None: the fields stay whose they are. What an apply makes of their
             owners comes with `new`.
+        admit: Completes it by what the rest of the cluster says; see `core.admission`.
 
     Raises:
         Conflict: `new` is meant for an earlier object of that name.
@@ -126,7 +143,7 @@ def prepare_update(
             f"failed: UID in precondition: {new.metadata.uid}, UID in object meta: "
             f"{old.metadata.uid}"
         )
-    found = kind.defaults(_merged(kind, old, new, subresource))
+    found = kind.defaults(admit(_merged(kind, old, new, subresource)))
     if manager is not None and manager.operation == managed_fields.UPDATE:
         found = _tracked(kind, old, found, new, manager, now_ms)
     elif manager is not None:

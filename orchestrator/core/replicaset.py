@@ -8,6 +8,7 @@ pkg/controller/replicaset and ActivePodsWithRanks in pkg/controller/controller_u
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.core.availability import is_available, next_change_ms
@@ -15,10 +16,20 @@ from orchestrator.core.decisions import Create, Decision, Emit, Plan, Remove, Up
 from orchestrator.core.ownership import claim, reference
 from proto.kinds.pod import PODS, Pod, is_active, is_ready
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetStatus
-from proto.meta import LabelSelector, ObjectMeta, condition, parse_time_ms
+from proto.meta import (
+    Condition,
+    LabelSelector,
+    ObjectMeta,
+    condition,
+    format_time,
+    parse_time_ms,
+    with_condition,
+)
 
 BURST = 500
 """Pods created or deleted in one pass. Source: Kubernetes, BurstReplicas."""
+
+REPLICA_FAILURE = "ReplicaFailure"
 
 PHASE_ORDER = {"Pending": 0, "Unknown": 1, "Running": 2}
 
@@ -41,7 +52,7 @@ def plan(rs: ReplicaSet, pods: Iterable[Pod], now_ms: int) -> Plan:
     decisions: list[Decision] = list(claimed.writes)
     if not rs.metadata.deletion_timestamp and not claimed.writes:
         wanted = rs.spec.replicas or 0
-        decisions += _creations(rs, wanted - len(active), wanted)
+        decisions += _creations(rs, wanted - len(active), wanted, now_ms)
         decisions += _deletions(rs, active, len(active) - wanted, now_ms)
     status = _status(rs, active, now_ms)
     if status != rs.status:
@@ -50,13 +61,38 @@ def plan(rs: ReplicaSet, pods: Iterable[Pod], now_ms: int) -> Plan:
     return Plan(tuple(decisions), next_change_ms(active, rs.spec.min_ready_seconds, now_ms))
 
 
-def _creations(rs: ReplicaSet, missing: int, wanted: int) -> Iterator[Create]:
+def _creations(rs: ReplicaSet, missing: int, wanted: int, now_ms: int) -> Iterator[Create]:
     if missing <= 0:
         return
     pod = _new_pod(rs)
     told = Emit(REPLICASETS, rs, "Normal", "SuccessfulCreate", "Created pod: {name}")
+    refused = PodRefused(rs, now_ms)
     for _ in range(min(missing, BURST)):
-        yield Create(PODS, pod, f"{missing} of {wanted} are missing", told)
+        yield Create(PODS, pod, f"{missing} of {wanted} are missing", told, refused)
+
+
+class PodRefused(Struct, frozen=True):
+    """A replica set that may not make its pods says so, and why."""
+
+    rs: ReplicaSet
+    now_ms: int
+
+    def decisions(self, why: str) -> Iterator[Decision]:
+        """An event each time, and a condition for as long as pods are missing."""
+        rs = self.rs
+        yield Emit(REPLICASETS, rs, "Warning", "FailedCreate", f"Error creating: {why}")
+        failure = Condition(
+            type=REPLICA_FAILURE,
+            status="True",
+            reason="FailedCreate",
+            message=why,
+            last_transition_time=format_time(self.now_ms),
+        )
+        before = condition(rs.status.conditions, REPLICA_FAILURE)
+        if before is None or before.message.partition(" is ")[2] != why.partition(" is ")[2]:
+            conditions = with_condition(rs.status.conditions, failure)
+            changed = replace(rs, status=replace(rs.status, conditions=conditions))
+            yield UpdateStatus(REPLICASETS, changed, "its pods may not be made")
 
 
 def _new_pod(rs: ReplicaSet) -> Pod:
@@ -120,8 +156,12 @@ def _ready_since_ms(pod: Pod) -> int:
 
 def _status(rs: ReplicaSet, active: Sequence[Pod], now_ms: int) -> ReplicaSetStatus:
     labels = LabelSelector(match_labels=rs.spec.template.metadata.labels)
+    conditions = rs.status.conditions
+    if len(active) >= (rs.spec.replicas or 0):
+        conditions = tuple(found for found in conditions if found.type != REPLICA_FAILURE)
     return replace(
         rs.status,
+        conditions=conditions,
         replicas=len(active),
         fully_labeled_replicas=sum(labels.matches(pod.metadata.labels) for pod in active),
         ready_replicas=sum(is_ready(pod) for pod in active),

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from orchestrator.core.replicaset import REPLICA_FAILURE
 from orchestrator.core.rollout import Share
 from proto.kinds.deployment import Deployment, DeploymentStatus, surge_and_unavailable
 from proto.meta import Condition, condition, format_time, parse_time_ms
@@ -47,7 +48,7 @@ def status_of(
     status = _with_announcement(deployment, status, new, now_ms, is_created_now=is_created_now)
     if not deployment.spec.paused:
         status = _with_progress(deployment, status, new, now_ms)
-    return status
+    return _with_failure(status, [share for share in (new, *olds) if share is not None], now_ms)
 
 
 def is_progress_watched(deployment: Deployment) -> bool:
@@ -174,6 +175,31 @@ def _is_further(new: DeploymentStatus, old: DeploymentStatus) -> bool:
         or new.replicas - new.updated_replicas < old.replicas - old.updated_replicas
         or new.ready_replicas > old.ready_replicas
         or new.available_replicas > old.available_replicas
+    )
+
+
+def _with_failure(
+    status: DeploymentStatus, shares: Iterable[Share], now_ms: int
+) -> DeploymentStatus:
+    """The status with what keeps a replica set from making its pods, the newest one's first.
+
+    Source: Kubernetes, getReplicaFailures.
+    """
+    failures = (condition(share.rs.status.conditions, REPLICA_FAILURE) for share in shares)
+    failure = next((found for found in failures if found is not None), None)
+    if failure is None:
+        kept = tuple(found for found in status.conditions if found.type != REPLICA_FAILURE)
+        return replace(status, conditions=kept)
+    old = condition(status.conditions, REPLICA_FAILURE)
+    is_renewed = old is None or old.message != failure.message
+    return _with(
+        status,
+        REPLICA_FAILURE,
+        failure.status,
+        failure.reason,
+        failure.message,
+        now_ms,
+        is_renewed=is_renewed,
     )
 
 

@@ -10,6 +10,7 @@ from orchestrator.core.decisions import (
     Create,
     Decision,
     Emit,
+    Refused,
     Remove,
     Update,
     UpdateStatus,
@@ -18,7 +19,7 @@ from orchestrator.core.managed_fields import UPDATE, Manager
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.verbs import Verbs
 from orchestrator.runtime.writer import Op, Writer
-from proto.errors import LongshoreError
+from proto.errors import LongshoreError, Rejected
 
 log = structlog.get_logger()
 
@@ -41,18 +42,21 @@ class Performer:
         """
         failed = 0
         pending: list[tuple[Decision, Any]] = []
+        refusals: list[tuple[Refused, str]] = []
         for decision in decisions:
             try:
                 pending.append((decision, self._begin(decision)))
             except LongshoreError as error:
-                failed += _log_failure(decision, error)
+                failed += _failed(decision, error, refusals)
         for decision, future in pending:
             try:
                 if future is not None:
                     (written,) = await future
                     self._done(decision, written)
             except LongshoreError as error:
-                failed += _log_failure(decision, error)
+                failed += _failed(decision, error, refusals)
+        for refused, why in refusals:
+            await self.perform(refused.decisions(why))
         return failed
 
     def _begin(self, decision: Decision) -> Any:
@@ -97,7 +101,12 @@ class Performer:
             self._recorder.record(told.kind, told.object, told.type, told.reason, message)
 
 
-def _log_failure(decision: Decision, error: LongshoreError) -> int:
+def _failed(decision: Decision, error: LongshoreError, refusals: list[tuple[Refused, str]]) -> int:
+    """Count a failure, and note the first refusal that something is to be done about."""
+    if isinstance(decision, Create) and decision.refused and isinstance(error, Rejected):
+        refused = decision.refused
+        if not any(known is refused for known, _ in refusals):
+            refusals.append((refused, str(error)))
     meta = decision.object.metadata
     log.info(
         "decision.failed",

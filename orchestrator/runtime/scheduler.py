@@ -1,15 +1,19 @@
 """Gives every pending pod a node: all that wait at once, then again when something changed.
 
 A pod that fits nowhere waits until a node or another pod changes; nothing is tried periodically.
+One that wants something of other pods also waits for those that come.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 from orchestrator.core import binding
-from orchestrator.core.scheduling import NodeTable, schedule
+from orchestrator.core.scheduling import NodeTable, Residents, schedule
+from orchestrator.core.scheduling.peers import face_of, has_rules
 from orchestrator.runtime.reconcile import Perform
 from orchestrator.world import Change, World
+from proto.kinds.disruption import DISRUPTION_BUDGETS
+from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
 from proto.kinds.pod import PODS, Pod, is_active
 
@@ -45,7 +49,7 @@ class Scheduler:
         self._clock = clock
         self._table = NodeTable()
         self._waiting: dict[Name, None] = {}
-        self._refused: dict[Name, None] = {}
+        self._refused: dict[Name, bool] = {}  # whether it wants something of other pods
         self._rung = asyncio.Event()
         world.listen(self._heard)
 
@@ -67,16 +71,24 @@ class Scheduler:
         return [pod for pod in found if pod is not None and _is_ours(pod)]
 
     async def _place(self, pods: Sequence[Pod]) -> None:
-        placements = schedule(self._table, pods)
+        placements = schedule(self._table, pods, self._residents())
         for placement in placements:
             if placement.node is None:
                 meta = placement.pod.metadata
-                self._refused[meta.namespace, meta.name] = None
+                self._refused[meta.namespace, meta.name] = has_rules(placement.pod.spec)
         plan = binding.plan(placements, self._clock())
         if await self._perform(plan.decisions):
             await asyncio.sleep(RETRY_S)
             for pod in pods:
                 self._waiting[pod.metadata.namespace, pod.metadata.name] = None
+
+    def _residents(self) -> Residents:
+        world = self._world
+        return Residents(
+            on=world.pods_on,
+            budgets=lambda namespace: world.objects(DISRUPTION_BUDGETS, namespace),
+            doomed=set(),
+        )
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -88,6 +100,18 @@ class Scheduler:
                 else:
                     self._table.upsert_node(change.new.object)
                 self._retry_refused()
+            elif change.kind is NAMESPACES:
+                self._heard_namespace(change)
+        if any(_is_seen_anew(change) for change in changes):
+            self._retry_refused(only_crowding=True)
+
+    def _heard_namespace(self, change: Change) -> None:
+        """Terms that select namespaces by their labels see other pods now."""
+        if change.new is None:
+            self._table.namespaces.pop(change.entry.name, None)
+        else:
+            self._table.namespaces[change.entry.name] = change.new.object.metadata.labels
+        self._retry_refused()
 
     def _heard_pod(self, change: Change) -> None:
         old, new = change.old, change.new
@@ -99,29 +123,44 @@ class Scheduler:
             self._waiting.pop(name, None)
             self._refused.pop(name, None)
             return
-        self._table.upsert_pod(new.object)
-        if new.object.spec.node_name:
+        pod = new.object
+        self._table.upsert_pod(pod)
+        if pod.spec.node_name:
             self._waiting.pop(name, None)
             self._refused.pop(name, None)
-        elif name not in self._refused or (old and old.object.spec != new.object.spec):
+        elif name not in self._refused or (old and old.object.spec != pod.spec):
             self._refused.pop(name, None)
-            self._add(new.object)
+            self._add(pod)
 
     def _add(self, pod: Pod) -> None:
         if _is_ours(pod):
             self._waiting[pod.metadata.namespace, pod.metadata.name] = None
             self._rung.set()
 
-    def _retry_refused(self) -> None:
-        if self._refused:
-            self._waiting |= self._refused
-            self._refused.clear()
+    def _retry_refused(self, *, only_crowding: bool = False) -> None:
+        """Try those again that fitted nowhere, or only those that want something of other pods."""
+        again = [
+            name for name, does_crowd in self._refused.items() if does_crowd or not only_crowding
+        ]
+        for name in again:
+            del self._refused[name]
+            self._waiting[name] = None
+        if again:
             self._rung.set()
+
+
+def _is_seen_anew(change: Change) -> bool:
+    """Whether a pod came to a node, or looks otherwise to others."""
+    if change.kind is not PODS or change.new is None or not change.new.object.spec.node_name:
+        return False
+    old = None if change.old is None else change.old.object
+    return old is None or not old.spec.node_name or face_of(old) != face_of(change.new.object)
 
 
 def _is_ours(pod: Pod) -> bool:
     return (
         not pod.spec.node_name
+        and not pod.spec.scheduling_gates
         and is_active(pod)
         and pod.spec.scheduler_name in ("", SCHEDULER_NAME)
     )

@@ -11,14 +11,13 @@ from typing import Any, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import objects
+from orchestrator.core import admission, objects
+from orchestrator.core.admission import quotas
 from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
-from proto.errors import Conflict, Forbidden, Invalid, NotFound
-from proto.kinds.definition import DEFINITIONS
+from proto.errors import Conflict, Invalid, NotFound
 from proto.kinds.kind import Kind
-from proto.kinds.namespace import NAMESPACES
 from proto.meta import ObjectMeta, Resource
 
 R = TypeVar("R", bound=Resource)
@@ -78,7 +77,7 @@ class Verbs:
         Raises:
             Invalid: With every wrong field.
             NotFound: Its namespace does not exist.
-            Forbidden: Its namespace is being deleted.
+            Forbidden: The rest of the cluster does not allow it; see `core.admission`.
         """
         found = objects.prepare_create(
             kind,
@@ -87,24 +86,9 @@ class Verbs:
             suffix=self._suffix(),
             now_ms=self._clock(),
             manager=manager,
+            admit=lambda found: admission.admit(kind, found, None, self._world),
         )
-        if kind.schema is not None:
-            definition = self._world.get(DEFINITIONS, "", kind.resource)
-            if definition is None or definition.metadata.deletion_timestamp:
-                raise Forbidden(
-                    f"create not allowed while custom resource definition {kind.resource} is "
-                    "terminating"
-                )
-        if kind.is_namespaced:
-            meta = found.metadata
-            namespace = self._world.get(NAMESPACES, "", meta.namespace)
-            if namespace is None:
-                raise NotFound(f'namespaces "{meta.namespace}" not found')
-            if namespace.metadata.deletion_timestamp:
-                raise Forbidden(
-                    f'{kind.resource} "{meta.name}" is forbidden: unable to create new content in '
-                    f"namespace {meta.namespace} because it is being terminated"
-                )
+        admission.check(kind, found, None, self._world)
         return found
 
     async def create(
@@ -222,14 +206,22 @@ class Verbs:
         meta = old.metadata
         if wanted.metadata.resource_version not in ("", meta.resource_version):
             raise _stale(kind, meta.name)
-        return objects.prepare_update(
+        if subresource:
+            return objects.prepare_update(
+                kind, old, wanted, subresource=subresource, now_ms=self._clock(), manager=manager
+            )
+        found = objects.prepare_update(
             kind,
             old,
             wanted,
-            subresource=subresource,
+            subresource="",
             now_ms=self._clock(),
             manager=manager,
+            admit=lambda asked: admission.admit(kind, asked, old, self._world),
         )
+        if found is not old:
+            admission.check(kind, found, old, self._world)
+        return found
 
     async def delete(
         self,
@@ -302,6 +294,8 @@ class Verbs:
             return (await self._writer.commit((op, *along)))[0]
         if op.expect == "" and self._world.entry(op.kind, op.namespace, op.name) is not None:
             return await self._writer.write(op)  # raises AlreadyExists
+        old = self._world.get(op.kind, op.namespace, op.name)
+        quotas.Ledger(self._world).charge((quotas.Write(op.kind, op.namespace, old, op.object),))
         return op.object
 
 

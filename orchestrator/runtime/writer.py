@@ -2,22 +2,24 @@
 
 Requests are taken from a queue and committed together, as many as fit one transaction; one
 transaction is under way at a time. Since nobody else writes, a request's expectation ("this object
-is still at version 7") is checked against the world just before its transaction is made, and a
-failed one costs only its own request. The transaction itself compares the leadership key, so a
-deposed leader cannot write, and a mark that every transaction moves, so that of all attempts at one
-whose outcome is unknown at most one is applied, however late the others arrive.
+is still at version 7") is checked against the world just before its transaction is made, as is what
+quotas leave for it, and a failed one costs only its own request. The transaction itself compares
+the leadership key, so a deposed leader cannot write, and a mark that every transaction moves, so
+that of all attempts at one whose outcome is unknown at most one is applied, however late the others
+arrive.
 
 A commit is announced (to the world, its listeners, the caller) once the store has confirmed it.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
 from msgspec import Struct
 
+from orchestrator.core.admission import quotas
 from orchestrator.store import TXN_BYTES_MAX, TXN_OPS_MAX, Compare, Delete, Put, Store, Write, keys
 from orchestrator.world import Change, World
 from orchestrator.world.entry import Entry, to_store, version_of
@@ -78,9 +80,14 @@ class _Request:
 
 
 class _Batch:
-    """Requests that share a transaction."""
+    """Requests that share a transaction.
 
-    def __init__(self) -> None:
+    Attributes:
+        ledger: What they leave of the quotas.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.ledger = quotas.Ledger(world)
         self.requests: list[_Request] = []
         self.ops: list[tuple[Op, Entry | None]] = []
         self.keys: set[str] = set()
@@ -128,6 +135,7 @@ class Writer:
             UnknownResult: The store died in between: it may have been written.
             NotLeader: Not written; ask the orchestrator that leads.
             TooLarge: More than a transaction takes.
+            Forbidden: More than a quota leaves.
         """
         request = _Request(ops, records)
         if self._epoch is None:
@@ -184,7 +192,7 @@ class Writer:
         self._filled.clear()
 
     def _take(self) -> _Batch:
-        batch = _Batch()
+        batch = _Batch(self._world)
         while self._queue:
             request = self._queue[0]
             if request.done.done():  # its caller went away before it was begun
@@ -195,7 +203,7 @@ class Writer:
             if batch.requests and (batch.size + size > TXN_OPS_MAX or named & batch.keys):
                 break
             try:
-                added = self._checked(request, len(batch.writes))
+                added = self._checked(request, batch)
             except LongshoreError as error:
                 self._queue.popleft()
                 _fail(request, error)
@@ -213,8 +221,9 @@ class Writer:
             batch.records.extend(request.records)
         return batch
 
-    def _checked(self, request: _Request, position: int) -> list[tuple[Op, Entry | None, Write]]:
-        """The request's writes, if its expectations hold."""
+    def _checked(self, request: _Request, batch: _Batch) -> list[tuple[Op, Entry | None, Write]]:
+        """The request's writes, if its expectations hold and quotas leave room for them."""
+        position = len(batch.writes)
         if len(request.ops) + len(request.records) > REQUEST_OPS_MAX:
             raise TooLarge(f"at most {REQUEST_OPS_MAX} objects can be written together")
         found: list[tuple[Op, Entry | None, Write]] = []
@@ -229,6 +238,7 @@ class Writer:
                 found.append((op, entry, Put(key, value)))
         if sum(len(write.value) for _, _, write in found if isinstance(write, Put)) > TXN_BYTES_MAX:
             raise TooLarge(f"an object may have at most {TXN_BYTES_MAX} bytes; make it smaller")
+        batch.ledger.charge(_charges(found))
         return found
 
     async def _commit(self, batch: _Batch, epoch: int) -> None:
@@ -287,6 +297,12 @@ class Writer:
             mine = [change.new for _, change in zip(request.ops, written, strict=False)]
             if not request.done.done():
                 request.done.set_result([entry and entry.object for entry in mine])
+
+
+def _charges(added: Iterable[tuple[Op, Entry | None, Write]]) -> Iterator[quotas.Write]:
+    for op, entry, _ in added:
+        old = None if entry is None else entry.object
+        yield quotas.Write(op.kind, op.namespace, old, op.object)
 
 
 def _check(op: Op, entry: Entry | None) -> None:

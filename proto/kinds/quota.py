@@ -12,6 +12,21 @@ from proto.meta import Model, Resource
 
 Amounts = dict[str, quantity.Quantity]
 
+PREEMPT_LOWER = "PreemptLowerPriority"
+PREEMPT_NEVER = "Never"
+
+SYSTEM_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+"""Classes of every cluster, with their values. Source: Kubernetes, pkg/apis/scheduling."""
+
+SCOPES = (
+    "Terminating",
+    "NotTerminating",
+    "BestEffort",
+    "NotBestEffort",
+    "PriorityClass",
+    "CrossNamespacePodAffinity",
+)
+
 VALUE_MAX = 1_000_000_000
 """Of a priority class that users make. Source: Kubernetes, HighestUserDefinablePriority."""
 
@@ -93,9 +108,77 @@ def _validate_quota(new: ResourceQuota, old: ResourceQuota | None) -> list[Field
     errors = validation.amounts("spec.hard", new.spec.hard)
     for name in new.spec.hard:
         errors += validation.qualified_name(f"spec.hard[{name}]", name)
+    for scope in new.spec.scopes:
+        if scope not in SCOPES:
+            listed = list(new.spec.scopes)
+            errors.append(validation.invalid("spec.scopes", listed, "unsupported scope"))
+    for one, other in (("BestEffort", "NotBestEffort"), ("Terminating", "NotTerminating")):
+        if {one, other} <= set(new.spec.scopes):
+            listed = list(new.spec.scopes)
+            errors.append(validation.invalid("spec.scopes", listed, "conflicting scopes"))
+    if new.spec.scope_selector is not None:
+        for index, term in enumerate(new.spec.scope_selector.match_expressions):
+            errors += _validate_scope(f"spec.scopeSelector.matchExpressions[{index}]", term)
     if old is not None:
         errors += validation.immutable("spec.scopes", new.spec.scopes, old.spec.scopes)
     return errors
+
+
+def _validate_scope(at: str, term: ScopedSelectorRequirement) -> list[FieldError]:
+    errors: list[FieldError] = []
+    if term.scope_name not in SCOPES:
+        errors.append(validation.invalid(f"{at}.scopeName", term.scope_name, "unsupported scope"))
+    if term.operator in ("In", "NotIn"):
+        if term.scope_name != "PriorityClass":
+            said = (
+                "must be 'Exist' when scope is any of ResourceQuotaScopeTerminating, "
+                "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, "
+                "ResourceQuotaScopeNotBestEffort or ResourceQuotaScopeCrossNamespacePodAffinity"
+            )
+            errors.append(validation.invalid(f"{at}.operator", term.operator, said))
+        if not term.values:
+            said = (
+                "must be at least one value when `operator` is 'In' or 'NotIn' for scope selector"
+            )
+            errors.append(validation.required(f"{at}.values", said))
+    elif term.operator not in ("Exists", "DoesNotExist"):
+        said = "not a valid selector operator"
+        errors.append(validation.invalid(f"{at}.operator", term.operator, said))
+    elif term.values:
+        said = "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector"
+        errors.append(validation.invalid(f"{at}.values", list(term.values), said))
+    return errors
+
+
+def _default_limits(found: LimitRange) -> LimitRange:
+    items = tuple(_default_item(item) for item in found.spec.limits)
+    return replace(found, spec=replace(found.spec, limits=items))
+
+
+def _default_item(item: LimitRangeItem) -> LimitRangeItem:
+    """A container's default limit is its maximum; its default request that, or its minimum.
+
+    Source: Kubernetes, SetDefaults_LimitRangeItem.
+    """
+    if item.type != "Container":
+        return item
+    default = _canonical(item.max | item.default)
+    return replace(
+        item,
+        max=_canonical(item.max),
+        min=_canonical(item.min),
+        default=default,
+        default_request=_canonical(item.min | default | item.default_request),
+        max_limit_request_ratio=_canonical(item.max_limit_request_ratio),
+    )
+
+
+def _canonical(amounts: Amounts) -> Amounts:
+    return {name: quantity.canonical(amount) for name, amount in amounts.items()}
+
+
+def _default_quota(found: ResourceQuota) -> ResourceQuota:
+    return replace(found, spec=replace(found.spec, hard=_canonical(found.spec.hard)))
 
 
 def _validate_limits(new: LimitRange, _old: LimitRange | None) -> list[FieldError]:
@@ -116,19 +199,23 @@ def _validate_limits(new: LimitRange, _old: LimitRange | None) -> list[FieldErro
 
 
 def _default_priority(found: PriorityClass) -> PriorityClass:
-    return replace(found, preemption_policy=found.preemption_policy or "PreemptLowerPriority")
+    return replace(found, preemption_policy=found.preemption_policy or PREEMPT_LOWER)
 
 
 def _validate_priority(new: PriorityClass, old: PriorityClass | None) -> list[FieldError]:
     errors: list[FieldError] = []
-    if new.value > VALUE_MAX and not new.metadata.name.startswith("system-"):
+    name = new.metadata.name
+    if name.startswith("system-") and SYSTEM_CLASSES.get(name) != new.value:
+        said = "priority class names with 'system-' prefix are reserved for system use only"
+        errors.append(validation.forbidden("metadata.name", said))
+    elif new.value > VALUE_MAX and name not in SYSTEM_CLASSES:
         errors.append(
             validation.forbidden(
                 "value", f"maximum allowed value of a user defined priority is {VALUE_MAX}"
             )
         )
     errors += validation.one_of(
-        "preemptionPolicy", new.preemption_policy, ("Never", "PreemptLowerPriority")
+        "preemptionPolicy", new.preemption_policy, (PREEMPT_NEVER, PREEMPT_LOWER)
     )
     if old is not None and new.value != old.value:
         errors.append(validation.forbidden("value", "may not be changed in an update."))
@@ -157,8 +244,8 @@ RESOURCE_QUOTAS: Kind[ResourceQuota] = Kind(
         Column("Limit", lambda found, _: _used_cell(found, limits=True)),
         Column("Age", age_cell),
     ),
+    defaults=_default_quota,
     validate=_validate_quota,
-    notice="are stored and served, but not enforced yet",
 )
 
 LIMIT_RANGES: Kind[LimitRange] = Kind(
@@ -170,9 +257,9 @@ LIMIT_RANGES: Kind[LimitRange] = Kind(
     type=LimitRange,
     short_names=("limits",),
     columns=(Column("Created At", lambda f, _: f.metadata.creation_timestamp, type="date"),),
+    defaults=_default_limits,
     validate=_validate_limits,
     has_status=False,
-    notice="are stored and served, but not enforced yet",
 )
 
 PRIORITY_CLASSES: Kind[PriorityClass] = Kind(
@@ -193,5 +280,4 @@ PRIORITY_CLASSES: Kind[PriorityClass] = Kind(
     defaults=_default_priority,
     validate=_validate_priority,
     has_status=False,
-    notice="are stored and served, but pods cannot name them yet",
 )

@@ -3,7 +3,7 @@
 Amounts are milli-CPU under ``cpu`` and whole units under other names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from proto import quantity
 from proto.kinds.container import Container
@@ -14,27 +14,49 @@ Amounts = dict[str, int]
 def requests(init_containers: Iterable[Container], containers: Iterable[Container]) -> Amounts:
     """What they ask of a node: the most that is needed at any moment.
 
-    Init containers run one after another, beside the sidecars before them and before the pod's own
-    containers. A limit stands in for an absent request.
+    A limit stands in for an absent request.
     """
+    return _peak(init_containers, containers, requested)
+
+
+def limits(init_containers: Iterable[Container], containers: Iterable[Container]) -> Amounts:
+    """What they may use at most, of the resources that each of them has a limit of or not."""
+    return _peak(init_containers, containers, limited)
+
+
+def requested(container: Container) -> Amounts:
+    """What one container asks for."""
+    return _units(container.resources.limits | container.resources.requests)
+
+
+def limited(container: Container) -> Amounts:
+    """What one container may use."""
+    return _units(container.resources.limits)
+
+
+def _units(amounts: Mapping[str, quantity.Quantity]) -> Amounts:
+    return {
+        name: quantity.milli(amount) if name == "cpu" else quantity.whole(amount)
+        for name, amount in amounts.items()
+    }
+
+
+def _peak(
+    init_containers: Iterable[Container],
+    containers: Iterable[Container],
+    amounts: Callable[[Container], Amounts],
+) -> Amounts:
+    """Init containers run one by one, beside the sidecars before them and before the pod's own."""
     staying: Amounts = {}
     peak: Amounts = {}
     for container in init_containers:
-        needed = _sum(staying, _requested(container))
+        needed = _sum(staying, amounts(container))
         peak = _most(peak, needed)
         if container.is_sidecar:
             staying = needed
     for container in containers:
-        staying = _sum(staying, _requested(container))
+        staying = _sum(staying, amounts(container))
     return _most(peak, staying)
-
-
-def _requested(container: Container) -> Amounts:
-    asked = container.resources.limits | container.resources.requests
-    return {
-        name: quantity.milli(amount) if name == "cpu" else quantity.whole(amount)
-        for name, amount in asked.items()
-    }
 
 
 def _sum(one: Amounts, other: Amounts) -> Amounts:

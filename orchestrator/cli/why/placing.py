@@ -19,7 +19,14 @@ from proto.kinds.node import (
     Node,
     allocatable,
 )
-from proto.kinds.pod import Pod, host_ports, is_terminated, requests, tolerates
+from proto.kinds.pod import (
+    SCHEDULING_GATED,
+    Pod,
+    host_ports,
+    is_terminated,
+    requests,
+    tolerates,
+)
 from proto.meta import condition
 
 SCHEDULER = "default-scheduler"
@@ -64,7 +71,7 @@ _ADVICE = {
 _EVERY = {
     "Cordoned": "No node can take it: every node is cordoned",
     "Tainted": "No node can take it: it does not tolerate any node's taints",
-    "Selector": "No node can take it: none has the labels that its nodeSelector asks for",
+    "Selector": "No node can take it: none has the labels that it asks for",
     "Ports": "No node can take it: a port that it needs is in use on every one",
     "TooFull": "No node can take it: none has enough room left",
     "NodeNotReady": "No node can take it: none is ready",
@@ -79,6 +86,22 @@ _WORDS = {
     "NodeNotReady": "not ready",
     "TooSmall": "too small",
 }
+
+_OTHER_PODS = {
+    "didn't match pod anti-affinity rules": (
+        "where there is room there are pods that its podAntiAffinity keeps it away from"
+    ),
+    "didn't satisfy existing pods anti-affinity rules": (
+        "where there is room there are pods whose podAntiAffinity keeps it away"
+    ),
+    "didn't match pod affinity rules": (
+        "where there is room there are none of the pods that its podAffinity wants to be near"
+    ),
+    "didn't match pod topology spread constraints": (
+        "where there is room it would be spread less evenly than its topologySpreadConstraints say"
+    ),
+}
+"""What the scheduler says of other pods, which is not tested here again, and what it means."""
 
 _JUDGED = (UNREACHABLE_TAINT, NOT_READY_TAINT, UNSCHEDULABLE_TAINT)
 """Taints that say what a condition, or the cordon, says already."""
@@ -96,10 +119,23 @@ def findings_of(pod: Pod, seen: Seen) -> Iterator[Finding]:
             )
         return
     scheduled = condition(pod.status.conditions, "PodScheduled")
-    if scheduled is not None and scheduled.status == "False":
+    if pod.spec.scheduling_gates:
+        yield _gated(pod)
+    elif scheduled is not None and scheduled.status == "False":
         yield _refused(pod, seen, scheduled.message)
     else:
         yield _unseen(pod, seen)
+
+
+def _gated(pod: Pod) -> Finding:
+    names = [gate.name for gate in pod.spec.scheduling_gates]
+    return Finding(
+        weight=Weight.PROBLEM,
+        reason=SCHEDULING_GATED,
+        what=f"It is not placed before its scheduling gates are removed: {', '.join(names)}",
+        evidence=tuple(f"spec.schedulingGates: {name}" for name in names),
+        advice="Whoever set a gate removes it once what it stands for is done.",
+    )
 
 
 def _unseen(pod: Pod, seen: Seen) -> Finding:
@@ -128,6 +164,7 @@ def _refused(pod: Pod, seen: Seen, message: str) -> Finding:
     main = _main(by_node)
     told = tuple(f"{found.node}: {found.words}" for found, *_ in by_node[:NODES_SHOWN])
     more = len(by_node) - len(told)
+    room = pod.status.nominated_node_name
     tried = [
         f"tried {words.count(event.count, 'time')} so far"
         for event in seen.events_of(pod, "FailedScheduling")[:1]
@@ -136,21 +173,25 @@ def _refused(pod: Pod, seen: Seen, message: str) -> Finding:
     return Finding(
         weight=Weight.PROBLEM,
         reason="Unschedulable",
-        what=_said([first for first, *_ in by_node], seen),
+        what=_said([first for first, *_ in by_node], seen, message),
         evidence=(
             f"the scheduler says: {message}",
             *told,
             *((f"and {words.count(more, 'more node')}",) if more else ()),
             *tried,
+            *((f"pods of lower priority make room for it on {room}",) if room else ()),
         ),
         advice=_ADVICE[main.reason] if main else "",
         next=_next(pod, main, seen),
     )
 
 
-def _said(firsts: Sequence[Obstacle], seen: Seen) -> str:
+def _said(firsts: Sequence[Obstacle], seen: Seen, message: str) -> str:
     if not seen.nodes:
         return "No node can take it: the cluster has none"
+    for words_, meaning in _OTHER_PODS.items():
+        if words_ in message:
+            return f"No node can take it: {meaning}"
     if not firsts:
         return "No node could take it when the scheduler last looked"
     counts = Counter(found.reason for found in firsts)
@@ -202,6 +243,10 @@ def obstacles(pod: Pod, node: Node, seen: Seen) -> Iterator[Obstacle]:
             relabel = " --overwrite" if there is not None else ""
             remedy = f"longshore label node {name} {key}={value}{relabel}"
             yield Obstacle(name, "Selector", said, remedy)
+    affinity = pod.spec.affinity.node_affinity if pod.spec.affinity is not None else None
+    required = affinity.required if affinity is not None else None
+    if required is not None and not required.matches(name, node.metadata.labels):
+        yield Obstacle(name, "Selector", "is not one that its nodeAffinity requires")
     yield from _of_room(pod, node, seen)
 
 

@@ -1,46 +1,26 @@
-"""Ranking: among the nodes that can take a pod, the one that serves the whole best.
+"""Which pod is placed when, and where: the queue, in order of priority.
 
-One whole number per node says how good it is, lower is better, and one comparison settles all of,
-in this order: untolerated PreferNoSchedule taints, pods of the same controller already there
-(spreading dominates, so that three replicas on three nodes go one, one, one), how full and how
-lopsided in cpu and memory the node would be, and last its name's rank, which makes the choice
-unique.
-
-Pods of one signature are placed together. Only the node just taken changes its number, so a heap
-is exact; and n pods can only ever go to the n best nodes, so the heap holds no more.
+Pods of one signature and priority are placed together, as far as other pods do not matter to them.
+Whoever fits nowhere may make room, see `preemption`; until that room is there, others of no higher
+priority leave it.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
-import numpy as np
 from msgspec import Struct
 
 from orchestrator.core.scheduling import refusal, signature as signatures
-from orchestrator.core.scheduling.filters import eligible, port_conflicts
+from orchestrator.core.scheduling.draft import Draft
+from orchestrator.core.scheduling.peers import face_of, has_rules
+from orchestrator.core.scheduling.preemption import Preemption, Residents, preempt
+from orchestrator.core.scheduling.ranking import Ranking
 from orchestrator.core.scheduling.signature import Signature
-from orchestrator.core.scheduling.table import Floats, Ints, NodeTable
+from orchestrator.core.scheduling.table import NodeTable, priority_of, use_of
 from proto.kinds.pod import Pod
 
 BATCH = 2000
 """Pods grouped at a time. More would place all of one kind before the next one gets a say."""
-
-PENALTY_SHIFT, SPREAD_SHIFT, FILL_SHIFT = 58, 40, 20
-"""Bits: 5 of taints, 18 of pods of the same controller, 20 of filling, 20 of name's rank."""
-
-FILL_SCALE = 1 << 18
-"""Filling is the sum of up to three shares and their difference, below 4."""
-
-FILL_MAX = (1 << 20) - 1
-"""Only nodes that pods were forced upon come near it."""
-
-WORST = np.iinfo(np.int64).max
-
-RANKED = ("cpu", "memory", "pods")
-"""Resources whose shares in use decide how full a node is."""
-
-Rows = Ints | slice | int
-"""Which rows of a column."""
 
 
 class Placement(Struct, frozen=True):
@@ -48,193 +28,134 @@ class Placement(Struct, frozen=True):
 
     Attributes:
         node: None when no node can take it now; `message` then says why, node by node counted.
+        preemption: Where it makes room for itself meanwhile; None when it does not.
+        nominated: The node where room is being made for it; empty for none.
     """
 
     pod: Pod
     node: str | None
     message: str = ""
+    preemption: Preemption | None = None
+    nominated: str = ""
 
 
-def schedule(table: NodeTable, pods: Iterable[Pod]) -> list[Placement]:
-    """Choose a node for each of these unbound pods, oldest first.
+def schedule(
+    table: NodeTable, pods: Iterable[Pod], residents: Residents | None = None
+) -> list[Placement]:
+    """Choose a node for each of these unbound pods, by priority and then oldest first.
 
     The table is left as it is: it learns of the pods when they have been bound.
+
+    Args:
+        table: The nodes, and what is bound to them.
+        pods: To be placed.
+        residents: Who may have to make room; None: nobody has.
     """
     waiting = sorted(pods, key=_queue_key)
-    draft = _Draft(table)
+    run = _Run(table, residents, does_crowd=any(has_rules(pod.spec) for pod in waiting))
     placements: list[Placement] = []
-    for start in range(0, len(waiting), BATCH):
-        for signature, group in signatures.grouped(waiting[start : start + BATCH]):
-            placements += _place_group(draft, signature, group)
+    for priority, alike in groupby(waiting, priority_of):
+        run.keep_room(priority)
+        together = list(alike)
+        for start in range(0, len(together), BATCH):
+            for signature, group in signatures.grouped(together[start : start + BATCH]):
+                placements += run.place(signature, group)
     return placements
 
 
-def _queue_key(pod: Pod) -> tuple[str, str, str]:
+def _queue_key(pod: Pod) -> tuple[int, str, str, str]:
     meta = pod.metadata
-    return meta.creation_timestamp, meta.namespace, meta.name
+    return -priority_of(pod), meta.creation_timestamp, meta.namespace, meta.name
 
 
-def _place_group(
-    draft: "_Draft", signature: Signature, group: Sequence[Pod]
-) -> Iterator[Placement]:
-    names = draft.table.names
-    rows = draft.take(signature, len(group))
-    for pod, row in zip(group, rows, strict=False):
-        yield Placement(pod, names[row])
-    if len(rows) < len(group):
-        message = refusal.message(draft.table, signature, draft.free, draft.ports)
-        for pod in group[len(rows) :]:
-            yield Placement(pod, None, message)
+class _Run:
+    """One pass over the queue."""
 
+    def __init__(self, table: NodeTable, residents: Residents | None, *, does_crowd: bool) -> None:
+        self._table = table
+        self._residents = residents
+        self._does_crowd = does_crowd
+        self._draft = Draft(table)
+        self._ranking = Ranking(self._draft)
+        self._kept: set[str] = set()
 
-class _Draft:
-    """The table's columns as they become while pods are placed.
+    def keep_room(self, priority: int) -> None:
+        """Count what pods of this priority and above will take of the nodes they were promised."""
+        for uid, use in self._table.nominated.items():
+            if use.priority >= priority and uid not in self._kept:
+                self._ranking.add(use)
+                self._kept.add(uid)
 
-    Attributes:
-        ports: As the table's, with what was placed.
-    """
-
-    def __init__(self, table: NodeTable) -> None:
-        self.table = table
-        self.ports = {key: dict(rows) for key, rows in table.ports.items()}
-        self._free: dict[str, Ints] = {}
-        self._owners: dict[str, dict[int, int]] = {}
-        self._ranks = table.ranks()
-        self._per_unit = {name: _per_unit(table, name) for name in RANKED}
-        self._sum, self._difference = self._shares(slice(None))
-
-    def take(self, signature: Signature, count: int) -> list[int]:
-        """Rows for so many pods of a signature, best first; fewer when there is no more room."""
-        fits = eligible(self.table, signature).mask.copy()
-        for resource, units in signature.requests:
-            fits &= self.free(resource) >= units
-        if signature.ports:
-            fits[list(port_conflicts(signature.ports, self.ports))] = False
-        costs = self._costs(signature)
-        if count == 1:
-            rows = _best(np.where(fits, costs, WORST))
+    def place(self, signature: Signature, group: Sequence[Pod]) -> Iterator[Placement]:
+        """Place pods of one signature and priority."""
+        if self._kept:
+            promised = [pod for pod in group if pod.metadata.uid in self._kept]
+            group = [pod for pod in group if pod.metadata.uid not in self._kept]
+            for pod in promised:
+                yield self._place_promised(signature, pod)
+        if self._is_single(signature, group):
+            yield from self._place_each(signature, group)
         else:
-            rows = self._take_many(signature, np.flatnonzero(fits), costs, count)
-        if rows:
-            self._record(signature, rows)
-        return rows
+            yield from self._place_together(signature, group)
 
-    def free(self, resource: str) -> Ints:
-        """Units not promised, a row each; negative where a pod was forced upon a full node."""
-        found = self._free.get(resource)
-        if found is None:
-            found = self.table.capacity(resource) - self.table.used(resource)
-            self._free[resource] = found
-        return found
+    def _is_single(self, signature: Signature, group: Sequence[Pod]) -> bool:
+        """Whether its nodes change with each pod that is placed, or with what it looks like."""
+        if signature.has_preferences or self._does_crowd:
+            return True
+        if not self._table.held:
+            return False
+        return any(self._draft.crowd.concerns(face) for face in {face_of(pod) for pod in group})
 
-    def _take_many(self, signature: Signature, fitting: Ints, costs: Ints, count: int) -> list[int]:
-        if len(fitting) > count:
-            fitting = fitting[np.argpartition(costs[fitting], count - 1)[:count]]
-        slots = self._slots(signature, fitting)
-        step_sum, step_difference = self._steps(signature, fitting)
-        fill = [
-            list(column)
-            for column in zip(
-                self._sum[fitting].tolist(),
-                self._difference[fitting].tolist(),
-                step_sum.tolist(),
-                step_difference.tolist(),
-                strict=True,
-            )
-        ]
-        heap = list(zip(costs[fitting].tolist(), range(len(fitting)), strict=True))
-        heapq.heapify(heap)
-        spread = (1 << SPREAD_SHIFT) if signature.owner else 0
-        numbers = fitting.tolist()
-        taken: list[int] = []
-        while heap and len(taken) < count:
-            cost, at = heap[0]
-            taken.append(numbers[at])
-            slots[at] -= 1
-            if not slots[at]:
-                heapq.heappop(heap)
-                continue
-            state = fill[at]
-            before = _fill(state[0] + state[2], state[1] + state[3])
-            state[0] += state[2]
-            state[1] += state[3]
-            after = _fill(state[0] + state[2], state[1] + state[3])
-            heapq.heapreplace(heap, (cost + spread + ((after - before) << FILL_SHIFT), at))
-        return taken
+    def _place_together(self, signature: Signature, group: Sequence[Pod]) -> Iterator[Placement]:
+        names = self._table.names
+        rows: Sequence[int] = ()
+        if len(group) > 1:
+            rows = self._ranking.take_many(signature, len(group))
+        elif group and (row := self._ranking.take_one(signature, None)) is not None:
+            rows = (row,)
+        for pod, row in zip(group, rows, strict=False):
+            yield Placement(pod, names[row])
+        for pod in group[len(rows) :]:
+            yield self._refused(signature, pod)
 
-    def _shares(self, rows: Rows) -> tuple[Floats, Floats]:
-        """Shares of cpu, memory and pods in use: their sum, and how much cpu exceeds memory."""
-        cpu, memory, pods = (
-            (self.table.capacity(name)[rows] - self.free(name)[rows]) * self._per_unit[name][rows]
-            for name in RANKED
-        )
-        return cpu + memory + pods, cpu - memory
+    def _place_each(self, signature: Signature, group: Sequence[Pod]) -> Iterator[Placement]:
+        for pod in group:
+            row = self._ranking.take_one(signature, face_of(pod))
+            if row is None:
+                yield self._refused(signature, pod)
+            else:
+                yield Placement(pod, self._table.names[row])
 
-    def _steps(self, signature: Signature, rows: Rows) -> tuple[Floats, Floats]:
-        """What one such pod adds to the sum and to the difference of the shares in use."""
-        asked = dict(signature.requests)
-        cpu = self._per_unit["cpu"][rows] * asked.get("cpu", 0)
-        memory = self._per_unit["memory"][rows] * asked.get("memory", 0)
-        return cpu + memory + self._per_unit["pods"][rows], cpu - memory
+    def _place_promised(self, signature: Signature, pod: Pod) -> Placement:
+        """A pod for which room was made: there, as soon as it can, or wherever else it fits."""
+        uid = pod.metadata.uid
+        use = self._table.nominated[uid]
+        self._ranking.add(use, -1)
+        face = face_of(pod)
+        row = self._table.rows.get(use.node)
+        if row is not None and self._draft.fits(signature, face, row):
+            self._ranking.put(signature, face, row)
+            return Placement(pod, use.node)
+        row = self._ranking.take_one(signature, face)
+        if row is not None:
+            return Placement(pod, self._table.names[row])
+        refused = self._refused(signature, pod)
+        if refused.nominated and refused.preemption is None:
+            self._ranking.add(use)
+        return refused
 
-    def _costs(self, signature: Signature) -> Ints:
-        step_sum, step_difference = self._steps(signature, slice(None))
-        step_sum += self._sum
-        step_difference += self._difference
-        np.abs(step_difference, out=step_difference)
-        step_sum += step_difference
-        step_sum *= FILL_SCALE
-        costs = np.minimum(step_sum, FILL_MAX, out=step_sum).astype(np.int64)
-        costs <<= FILL_SHIFT
-        costs += self._ranks
-        penalty = eligible(self.table, signature).penalty
-        if penalty is not None:
-            costs += penalty << PENALTY_SHIFT
-        counts = self._counts(signature.owner)
-        if counts:
-            costs[list(counts)] += (
-                np.fromiter(counts.values(), np.int64, len(counts)) << SPREAD_SHIFT
-            )
-        return costs
-
-    def _counts(self, owner: str) -> dict[int, int]:
-        if owner in self._owners:
-            return self._owners[owner]
-        return self.table.owners.get(owner, {}) if owner else {}
-
-    def _slots(self, signature: Signature, rows: Ints) -> list[int]:
-        """How many such pods each row can still take."""
-        if signature.ports:
-            return [1] * len(rows)
-        slots = np.full(len(rows), WORST)
-        for resource, units in signature.requests:
-            np.minimum(slots, self.free(resource)[rows] // units, out=slots)
-        return slots.tolist()
-
-    def _record(self, signature: Signature, rows: Sequence[int]) -> None:
-        touched, times = np.unique(rows, return_counts=True) if len(rows) > 1 else (rows[0], 1)
-        for resource, units in signature.requests:
-            self.free(resource)[touched] -= units * times
-        self._sum[touched], self._difference[touched] = self._shares(touched)
-        for address, protocol, port in signature.ports:
-            held = self.ports.setdefault((protocol, port), {})
-            for row in rows:
-                held[row] = [*held.get(row, ()), address]
-        if signature.owner:
-            counts = self._owners[signature.owner] = dict(self._counts(signature.owner))
-            for row in rows:
-                counts[row] = counts.get(row, 0) + 1
-
-
-def _best(costs: Ints) -> list[int]:
-    row = int(costs.argmin()) if len(costs) else 0
-    return [row] if len(costs) and costs[row] != WORST else []
-
-
-def _per_unit(table: NodeTable, resource: str) -> Floats:
-    """The share of a node that one unit is."""
-    return 1.0 / np.maximum(table.capacity(resource), 1)
-
-
-def _fill(sum_: float, difference: float) -> int:
-    return min(int((sum_ + abs(difference)) * FILL_SCALE), FILL_MAX)
+    def _refused(self, signature: Signature, pod: Pod) -> Placement:
+        face = face_of(pod)
+        message = refusal.message(self._draft, signature, face)
+        nominated = pod.status.nominated_node_name
+        if self._residents is None:
+            return Placement(pod, None, message, nominated=nominated)
+        found = preempt(self._draft, pod, signature, self._residents)
+        if found.message:
+            message = f"{message} preemption: {found.message}"
+        if found.preemption is not None:
+            nominated = found.preemption.node
+            self._ranking.add(use_of(pod, nominated))
+        elif not found.is_room_coming:
+            nominated = ""
+        return Placement(pod, None, message, found.preemption, nominated)

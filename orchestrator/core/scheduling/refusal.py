@@ -5,45 +5,45 @@ the plugins' ErrReason constants.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
+from orchestrator.core.scheduling.draft import Draft
 from orchestrator.core.scheduling.filters import matching, port_conflicts, untolerated
+from orchestrator.core.scheduling.peers import Face
 from orchestrator.core.scheduling.signature import Signature
-from orchestrator.core.scheduling.table import Ints, Mask, NodeTable
+from orchestrator.core.scheduling.table import Mask, NodeTable
 from proto.kinds.node import UNSCHEDULABLE_TAINT, Taint
 
 _PORTS = "node(s) didn't have free ports for the requested pod ports"
 _SELECTOR = "node(s) didn't match Pod's node affinity/selector"
 
 
-def message(
-    table: NodeTable,
-    signature: Signature,
-    free: Callable[[str], Ints],
-    ports: Mapping[tuple[str, int], Mapping[int, Iterable[str]]],
-) -> str:
+def message(draft: Draft, signature: Signature, face: Face) -> str:
     """The refusal, such as ``0/3 nodes are available: 1 Insufficient cpu, 2 Too many pods``.
 
     Args:
-        table: The nodes.
+        draft: The nodes with everything placed so far.
         signature: Of the pod.
-        free: Resource to units not promised, a row each.
-        ports: (protocol, port) to row to the addresses in use there.
+        face: What other pods see of it.
     """
+    table = draft.table
     if not len(table):
         return "no nodes available to schedule pods"
     reasons: Counter[str] = Counter()
     left = _without_tainted(table, signature, table.alive(), reasons)
     left = _narrowed(left, matching(table, signature), _SELECTOR, reasons)
     open_ = np.ones(len(left), np.bool_)
-    open_[list(port_conflicts(signature.ports, ports))] = False
+    open_[list(port_conflicts(signature.ports, draft.ports))] = False
     left = _narrowed(left, open_, _PORTS, reasons)
+    fitting = left.copy()
     for resource, units in signature.requests:
-        short = left & (free(resource) < units)
+        short = left & (draft.free(resource) < units)
         word = "Too many pods" if resource == "pods" else f"Insufficient {resource}"
         reasons[word] += int(short.sum())
+        fitting &= ~short
+    for word, remaining in draft.crowd.obstacles(signature, face):
+        fitting = _narrowed(fitting, remaining, word, reasons)
     said = sorted(f"{count} {reason}" for reason, count in reasons.items() if count)
     return f"0/{len(table)} nodes are available: {', '.join(said)}."
 

@@ -5,6 +5,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from orchestrator.core.scheduling.peers import Rules, has_rules, rules_of
+from proto.kinds.node_selector import NodeAffinity
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
 UNITS_MAX = 2**50
@@ -19,14 +21,25 @@ class Signature(Struct, frozen=True):
 
     Attributes:
         requests: Resource to milli-CPU or whole units, by name, with one of ``pods``.
+        affinity: To nodes; None where nothing is said of them.
         owner: Uid of the controller whose pods are to be spread; empty for none.
+        rules: What it wants of other pods; None where that is nothing.
     """
 
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
+    affinity: NodeAffinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     ports: frozenset[Port] = frozenset()
     owner: str = ""
+    rules: Rules | None = None
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether some nodes are better to it than others."""
+        return (self.affinity is not None and bool(self.affinity.preferred)) or (
+            self.rules is not None and self.rules.has_preferences
+        )
 
 
 def owner_of(pod: Pod) -> str:
@@ -35,8 +48,9 @@ def owner_of(pod: Pod) -> str:
     return controller.uid if controller is not None else ""
 
 
-def of(spec: PodSpec, owner: str) -> Signature:
-    """The signature of a pod with this spec and controller."""
+def of(pod: Pod, owner: str) -> Signature:
+    """The signature of a pod that is spread with those of this controller."""
+    spec = pod.spec
     asked = requests(spec)
     asked["pods"] = 1
     return Signature(
@@ -44,9 +58,11 @@ def of(spec: PodSpec, owner: str) -> Signature:
             sorted((name, min(units, UNITS_MAX)) for name, units in asked.items() if units)
         ),
         selector=tuple(sorted(spec.node_selector.items())),
+        affinity=spec.affinity.node_affinity if spec.affinity is not None else None,
         tolerations=spec.tolerations,
         ports=host_ports(spec),
         owner=owner,
+        rules=rules_of(pod),
     )
 
 
@@ -70,8 +86,10 @@ def grouped(pods: Iterable[P]) -> Iterator[tuple[Signature, list[P]]]:
                 group.append(pod)
                 break
         else:
-            group = groups.setdefault(of(spec, owner), [])
+            group = groups.setdefault(of(pod, owner), [])
             group.append(pod)
-            if owner:  # bare pods share no owner, and nothing is learnt from comparing them
+            # Bare pods share no owner, and nothing is learnt from comparing them; what a pod wants
+            # of others may follow from its labels.
+            if owner and not has_rules(spec):
                 seen.append((spec, group))
     yield from groups.items()

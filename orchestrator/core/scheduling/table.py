@@ -5,8 +5,9 @@ depends on the order in which nodes and pods arrived: where two nodes are equall
 decide.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from orchestrator.core.scheduling import signature
+from orchestrator.core.scheduling.peers import Face, Held, face_of, held_of
 from orchestrator.core.scheduling.signature import Port
 from proto.kinds.node import (
     NOT_READY_TAINT,
@@ -23,7 +25,7 @@ from proto.kinds.node import (
     Taint,
     allocatable,
 )
-from proto.kinds.pod import Pod, is_terminated
+from proto.kinds.pod import Pod, is_active, is_terminated
 from proto.meta import is_true
 
 Ints = NDArray[np.int64]
@@ -33,6 +35,8 @@ Mask = NDArray[np.bool_]
 UNITS_MAX = signature.UNITS_MAX
 CAPACITY_MIN = 64
 
+K = TypeVar("K", bound=Hashable)
+
 
 class Use(Struct, frozen=True):
     """What a bound pod takes from its node.
@@ -40,12 +44,37 @@ class Use(Struct, frozen=True):
     Attributes:
         node: Its node's name, whether or not there is such a node.
         owner: Of pods that count for spreading; empty for those being deleted.
+        face: What other pods see of it.
+        held: What it wants of them.
     """
 
     node: str
     requests: tuple[tuple[str, int], ...]
     ports: frozenset[Port]
     owner: str
+    face: Face
+    held: tuple[Held, ...] = ()
+    priority: int = 0
+
+
+def use_of(pod: Pod, node: str) -> Use:
+    """What a pod takes of a node where it is, or is to be."""
+    owner = "" if pod.metadata.deletion_timestamp else signature.owner_of(pod)
+    found = signature.of(pod, owner)
+    return Use(
+        node=node,
+        requests=found.requests,
+        ports=found.ports,
+        owner=owner,
+        face=face_of(pod),
+        held=held_of(found.rules),
+        priority=priority_of(pod),
+    )
+
+
+def priority_of(pod: Pod) -> int:
+    """The higher, the sooner it is placed; 0 for one that was made before there were classes."""
+    return pod.spec.priority or 0
 
 
 class NodeTable:
@@ -55,9 +84,14 @@ class NodeTable:
         names: Row to node name; None for a free row.
         rows: Node name to row.
         taint_sets: Every combination of taints met, those included that follow from a node's state.
-        labels: Label to the rows that carry it.
+        labels: Label's key to value to the rows that carry it.
         ports: (protocol, port) to row to the addresses that pods hold there, one entry a pod.
         owners: Controller's uid to row to its pods there.
+        faces: What is seen of pods to row to how many are there.
+        held: What pods want of others to row to how many there do.
+        priorities: Priority to how many pods of it are bound.
+        nominated: Uid of an unbound pod to what it will take of the node that others leave for it.
+        namespaces: Name to labels.
         memo: What others derived from labels and taints; emptied whenever those change.
     """
 
@@ -65,9 +99,14 @@ class NodeTable:
         self.names: list[str | None] = []
         self.rows: dict[str, int] = {}
         self.taint_sets: list[tuple[Taint, ...]] = [()]
-        self.labels: dict[tuple[str, str], set[int]] = {}
+        self.labels: dict[str, dict[str, set[int]]] = {}
         self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
         self.owners: dict[str, dict[int, int]] = {}
+        self.faces: dict[Face, dict[int, int]] = {}
+        self.held: dict[Held, dict[int, int]] = {}
+        self.priorities: Counter[int] = Counter()
+        self.nominated: dict[str, Use] = {}
+        self.namespaces: dict[str, Mapping[str, str]] = {}
         self.memo: dict[Any, Any] = {}
         self._taint_set_of: dict[tuple[Taint, ...], int] = {(): 0}
         self._taints = np.zeros(CAPACITY_MIN, np.int64)
@@ -101,8 +140,8 @@ class NodeTable:
         self._nodes[name] = node
         self.memo.clear()
         self._taints[row] = self._taint_set(effective_taints(node))
-        for label in node.metadata.labels.items():
-            self.labels.setdefault(label, set()).add(row)
+        for key, value in node.metadata.labels.items():
+            self.labels.setdefault(key, {}).setdefault(value, set()).add(row)
         has = allocatable(node)
         for resource in has.keys() | self._capacity.keys():
             self._column(resource)[row] = min(has.get(resource, 0), UNITS_MAX - 1)
@@ -132,26 +171,28 @@ class NodeTable:
         node = pod.spec.node_name
         if not node or is_terminated(pod):
             self.remove_pod(uid)
+            if pod.status.nominated_node_name and is_active(pod):
+                self.nominated[uid] = use_of(pod, pod.status.nominated_node_name)
             return
-        is_leaving = bool(pod.metadata.deletion_timestamp)
-        owner = "" if is_leaving else signature.owner_of(pod)
         old = self._uses.get(uid)
-        if old is not None and old.node == node and old.owner == owner:
-            return  # a bound pod's requests and ports cannot change
+        if old is not None and old.node == node and old.face == face_of(pod):
+            return  # a bound pod's requests and ports cannot change, nor what it wants of others
         self.remove_pod(uid)
-        found = signature.of(pod.spec, owner)
-        use = Use(node, found.requests, found.ports, owner)
+        use = use_of(pod, node)
         self._uses[uid] = use
         self._uids.setdefault(node, set()).add(uid)
+        self.priorities[use.priority] += 1
         row = self.rows.get(node)
         if row is not None:
             self._count(use, row, 1)
 
     def remove_pod(self, uid: str) -> None:
         """Forget a pod; one that is not known is no matter."""
+        self.nominated.pop(uid, None)
         use = self._uses.pop(uid, None)
         if use is None:
             return
+        self.priorities -= Counter((use.priority,))
         on_node = self._uids[use.node]
         on_node.discard(uid)
         if not on_node:
@@ -159,6 +200,14 @@ class NodeTable:
         row = self.rows.get(use.node)
         if row is not None:
             self._count(use, row, -1)
+
+    def uses(self) -> Iterable[Use]:
+        """What the bound pods take, in no order."""
+        return self._uses.values()
+
+    def namespace_labels(self, name: str) -> Mapping[str, str]:
+        """Those of a namespace; none for one that is not known."""
+        return self.namespaces.get(name, {})
 
     def capacity(self, resource: str) -> Ints:
         """Units that pods may use, a row each; zeros for a resource that no node ever had."""
@@ -225,12 +274,13 @@ class NodeTable:
         return column
 
     def _unlabel(self, row: int, old: Node) -> None:
-        for label in old.metadata.labels.items():
-            rows = self.labels.get(label)
-            if rows is not None:
-                rows.discard(row)
-                if not rows:
-                    del self.labels[label]
+        for key, value in old.metadata.labels.items():
+            values = self.labels[key]
+            values[value].discard(row)
+            if not values[value]:
+                del values[value]
+                if not values:
+                    del self.labels[key]
 
     def _count(self, use: Use, row: int, sign: int) -> None:
         for resource, units in use.requests:
@@ -245,12 +295,20 @@ class NodeTable:
                 if not held:
                     del self.ports[protocol, port][row]
         if use.owner:
-            counts = self.owners.setdefault(use.owner, {})
-            counts[row] = counts.get(row, 0) + sign
-            if not counts[row]:
-                del counts[row]
-                if not counts:
-                    del self.owners[use.owner]
+            _tally(self.owners, use.owner, row, sign)
+        _tally(self.faces, use.face, row, sign)
+        for term in use.held:
+            _tally(self.held, term, row, sign)
+
+
+def _tally(all_counts: dict[K, dict[int, int]], key: K, row: int, sign: int) -> None:
+    """Count one more on a row, or one less, and keep no zeros."""
+    counts = all_counts.setdefault(key, {})
+    counts[row] = counts.get(row, 0) + sign
+    if not counts[row]:
+        del counts[row]
+        if not counts:
+            del all_counts[key]
 
 
 def effective_taints(node: Node) -> tuple[Taint, ...]:

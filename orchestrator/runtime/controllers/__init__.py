@@ -15,6 +15,8 @@ from orchestrator.runtime.controllers.deployments import Deployments
 from orchestrator.runtime.controllers.evictions import Evictions
 from orchestrator.runtime.controllers.garbage import Garbage
 from orchestrator.runtime.controllers.namespaces import Namespaces
+from orchestrator.runtime.controllers.priorities import Priorities
+from orchestrator.runtime.controllers.quotas import Quotas
 from orchestrator.runtime.controllers.replicasets import ReplicaSets
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
@@ -28,6 +30,8 @@ ALL: Final[tuple[type[Controller[Any]], ...]] = (
     Evictions,
     Garbage,
     Namespaces,
+    Priorities,
+    Quotas,
     ReplicaSets,
 )
 

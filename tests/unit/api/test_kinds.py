@@ -201,7 +201,15 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
         assert status == 200
 
 
-ACTED_ON = ("ConfigMap", "Lease", "PodDisruptionBudget", "Secret")
+ACTED_ON = (
+    "ConfigMap",
+    "Lease",
+    "LimitRange",
+    "PodDisruptionBudget",
+    "PriorityClass",
+    "ResourceQuota",
+    "Secret",
+)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind not in ACTED_ON])
@@ -281,8 +289,8 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ),
         (
             "StatefulSet",
-            {"spec": WORKLOAD | {"template": {"spec": POD | {"affinity": {"nodeAffinity": {}}}}}},
-            "spec.template.spec.affinity",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"resourceClaims": [{"name": "a"}]}}}},
+            "spec.template.spec.resourceClaims",
         ),
         (
             "DaemonSet",

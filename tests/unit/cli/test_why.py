@@ -15,6 +15,7 @@ from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
 from orchestrator.cli.why.pods import explain_gone_pod
 from orchestrator.core.node_lifecycle import State as NodeState
 from proto import kinds
+from proto.kinds.affinity import Affinity, PodAffinity, PodAffinityTerm
 from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.disruption import (
     PodDisruptionBudget,
@@ -24,7 +25,13 @@ from proto.kinds.disruption import (
 from proto.kinds.job import Job, JobStatus
 from proto.kinds.lease import LEASES, Lease
 from proto.kinds.node import Taint
-from proto.kinds.pod import Pod, PodSpec
+from proto.kinds.node_selector import (
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+)
+from proto.kinds.pod import Pod, PodSchedulingGate, PodSpec
 from proto.kinds.quota import ResourceQuota, ResourceQuotaStatus
 from proto.meta import (
     Condition,
@@ -284,6 +291,36 @@ def test_the_advice_is_about_the_node_that_would_do_but_for_the_least():
     assert found.what == "No node can take it: 1 cordoned, 1 tainted"
     assert found.next == ("longshore taint nodes n2 gpu-",)
     assert waiting(nodes[:1], cpu="2").advice == "Ask for less, or add a larger node."
+
+
+def test_an_affinity_that_no_node_satisfies_is_told_node_by_node():
+    expression = NodeSelectorRequirement(key="disk", operator="In", values=("ssd",))
+    term = NodeSelectorTerm(match_expressions=(expression,))
+    required = NodeAffinity(required=NodeSelector(node_selector_terms=(term,)))
+    found = waiting([node("n1")], affinity=Affinity(node_affinity=required))
+    assert found.what == "No node can take it: none has the labels that it asks for"
+    assert "n1: is not one that its nodeAffinity requires" in found.evidence
+
+
+def test_other_pods_that_keep_it_away_are_told():
+    term = PodAffinityTerm(
+        label_selector=LabelSelector(match_labels={"app": "web"}),
+        topology_key="kubernetes.io/hostname",
+    )
+    alone = Affinity(pod_anti_affinity=PodAffinity(required=(term,)))
+    there = making.bound(making.pod("web"), "n1")
+    found = waiting([node("n1")], [there], affinity=alone)
+    assert found.what == (
+        "No node can take it: where there is room there are pods that its podAntiAffinity keeps it "
+        "away from"
+    )
+
+
+def test_a_gate_that_nobody_removed_is_told():
+    found = problem(making.pod("p", scheduling_gates=(PodSchedulingGate(name="example.com/ok"),)))
+    assert found.what == (
+        "It is not placed before its scheduling gates are removed: example.com/ok"
+    )
 
 
 def test_without_nodes_there_is_nowhere_to_go():

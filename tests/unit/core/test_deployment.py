@@ -4,6 +4,9 @@ from msgspec.structs import replace
 
 from orchestrator.core import deployment as core
 from orchestrator.core.decisions import Create, Update, UpdateStatus, render
+from orchestrator.core.replicaset import PodRefused
+from orchestrator.core.rollout import Share
+from orchestrator.core.rollout_status import status_of
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     DESIRED_ANNOTATION,
@@ -360,3 +363,19 @@ def test_scaling_a_finished_rollout_does_not_begin_it_anew():
         cluster.agents_finish()
         assert progressing(cluster)[1] == "NewReplicaSetAvailable"
     assert len(cluster.ready) == 5
+
+
+def test_a_replica_set_that_may_not_make_its_pods_is_told_of_until_it_may():
+    refused = PodRefused(replicaset(3), NOW_MS).decisions('pods "web-x" is forbidden: why')
+    told, failing = refused
+    assert render((told,)) == (
+        'Warning FailedCreate on replicaset web: Error creating: pods "web-x" is forbidden: why'
+    )
+    found = deployment(3)
+    status = status_of(found, Share(failing.object), [], NOW_MS, is_created_now=False)
+    failure = condition(status.conditions, "ReplicaFailure")
+    assert (failure.status, failure.reason) == ("True", "FailedCreate")
+    assert failure.message == 'pods "web-x" is forbidden: why'
+    found = replace(found, status=status)
+    status = status_of(found, Share(replicaset(3)), [], NOW_MS, is_created_now=False)
+    assert condition(status.conditions, "ReplicaFailure") is None
