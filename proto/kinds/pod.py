@@ -64,7 +64,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "automountServiceAccountToken",
             "enableServiceLinks",
             "preemptionPolicy",
-            "subdomain",
         }
     )
 
@@ -80,6 +79,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
     node_selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
+    subdomain: str = ""
     host_network: bool = False
     share_process_namespace: bool = False
     dns_policy: str = ""
@@ -274,8 +274,9 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
     )
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
-    if spec.hostname:
-        errors += validation.label(f"{path}.hostname", spec.hostname)
+    for name in ("hostname", "subdomain"):
+        if value := getattr(spec, name):
+            errors += validation.label(f"{path}.{name}", value)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):

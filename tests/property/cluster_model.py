@@ -143,7 +143,7 @@ class Cluster:
         return deployment.plan(self.deployment, self.replicasets, by_rs, self.now_ms)
 
     def plan_replicaset(self, rs: ReplicaSet) -> Plan:
-        return replicaset.plan(rs, self.pods, self.now_ms)
+        return replicaset.plan(REPLICASETS, rs, self.pods, self.now_ms)
 
     def pass_all(self) -> int:
         """Every controller once; returns how much was written."""

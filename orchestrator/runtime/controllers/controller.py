@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from orchestrator.core.decisions import Plan
+from orchestrator.core.ownership import selector_of
 from orchestrator.world import Entry, World
 from proto.kinds.kind import Kind
 
@@ -59,6 +60,6 @@ def wakes(world: World, kind: Kind[Any], entry: Entry) -> Iterator[Name]:
             yield entry.namespace, owner.name
         return
     for candidate in world.objects(kind, entry.namespace):
-        selector = candidate.spec.selector
-        if selector is not None and selector.matches(entry.object.metadata.labels):
+        selector = selector_of(candidate)
+        if not selector.is_empty and selector.matches(entry.object.metadata.labels):
             yield entry.namespace, candidate.metadata.name

@@ -201,7 +201,16 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
         assert status == 200
 
 
-ACTED_ON = ("ConfigMap", "Lease", "PodDisruptionBudget", "Secret")
+ACTED_ON = (
+    "ConfigMap",
+    "ControllerRevision",
+    "DaemonSet",
+    "Lease",
+    "PodDisruptionBudget",
+    "ReplicationController",
+    "Secret",
+    "StatefulSet",
+)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind not in ACTED_ON])

@@ -2,9 +2,15 @@
 
 from msgspec.structs import replace
 
+from orchestrator.core import replicaset as core
 from orchestrator.core.decisions import Create, Update, UpdateStatus, render
-from orchestrator.core.replicaset import BURST, least_useful_first, plan
+from orchestrator.core.replicaset import BURST, least_useful_first
+from proto.kinds.replicaset import REPLICASETS
 from tests.unit.core.making import NOW_MS, pod, replicaset
+
+
+def plan(rs, pods, now_ms):
+    return core.plan(REPLICASETS, rs, pods, now_ms)
 
 
 def status_of(found):
