@@ -162,17 +162,20 @@ def _view(
 
 
 def _steps(view: _View) -> Iterator[Decision]:
-    made = 0
+    made, is_settled = 0, True
     for slot in view.slots:
-        yield from _filled(view, slot)
+        step = tuple(_filled(view, slot))
+        yield from step
         made += slot.pod is None
+        is_settled = is_settled and not step
         if made >= BURST or (view.is_ordered and not view.is_well(slot.pod)):
             return
     for slot in view.condemned:
         yield from _vacated(view, slot)
         if view.is_ordered:
             return
-    yield from _rolled(view)
+    if is_settled:  # or else look again: each object is written once a pass
+        yield from _rolled(view)
 
 
 def _filled(view: _View, slot: Slot) -> Iterator[Decision]:

@@ -2,7 +2,15 @@
 
 from msgspec.structs import replace
 
+from proto.kinds.claim import PersistentVolumeClaimSpec, VolumeResources
 from proto.kinds.container import Container, ContainerPort, ContainerStatus, ResourceRequirements
+from proto.kinds.daemonset import (
+    DAEMON_SETS,
+    DaemonSet,
+    DaemonSetSpec,
+    DaemonSetUpdateStrategy,
+    RollingUpdateDaemonSet,
+)
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     Deployment,
@@ -13,6 +21,15 @@ from proto.kinds.deployment import (
 from proto.kinds.node import NODES, Node, NodeSpec, NodeStatus, Taint
 from proto.kinds.pod import PODS, Pod, PodSpec, PodStatus, PodTemplateSpec, Toleration
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetSpec
+from proto.kinds.statefulset import (
+    STATEFUL_SETS,
+    ClaimRetentionPolicy,
+    RollingUpdateStatefulSet,
+    StatefulSet,
+    StatefulSetSpec,
+    StatefulSetUpdateStrategy,
+)
+from proto.kinds.storage import PersistentVolumeClaim
 from proto.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, format_time
 
 NOW_MS = 1_700_000_000_000
@@ -70,6 +87,83 @@ def replicaset(replicas: int = 3, **spec: object) -> ReplicaSet:
                 selector=LabelSelector(match_labels={"app": "web"}),
                 template=template(),
                 **spec,
+            ),
+        )
+    )
+
+
+def statefulset(
+    replicas: int = 3,
+    *,
+    parallel: bool = False,
+    partition: int | None = None,
+    unavailable: int | str | None = None,
+    on_delete: bool = False,
+    claims: tuple[str, ...] = (),
+    keeping: tuple[str, str] = ("Retain", "Retain"),
+    **spec: object,
+) -> StatefulSet:
+    """`keeping`: whenDeleted and whenScaled."""
+    rolling = RollingUpdateStatefulSet(partition=partition, max_unavailable=unavailable)
+    strategy = (
+        StatefulSetUpdateStrategy(type="OnDelete")
+        if on_delete
+        else StatefulSetUpdateStrategy(type="RollingUpdate", rolling_update=rolling)
+    )
+    deleted, scaled = keeping
+    return STATEFUL_SETS.defaults(
+        StatefulSet(
+            metadata=ObjectMeta(
+                name="web", namespace="default", uid="s1", generation=1, creation_timestamp=NOW
+            ),
+            spec=StatefulSetSpec(
+                replicas=replicas,
+                service_name="nginx",
+                selector=LabelSelector(match_labels={"app": "web"}),
+                pod_management_policy="Parallel" if parallel else "OrderedReady",
+                update_strategy=strategy,
+                volume_claim_templates=tuple(map(claim_template, claims)),
+                persistent_volume_claim_retention_policy=ClaimRetentionPolicy(
+                    when_deleted=deleted, when_scaled=scaled
+                ),
+                **{"template": template()} | spec,
+            ),
+        )
+    )
+
+
+def claim_template(name: str) -> PersistentVolumeClaim:
+    return PersistentVolumeClaim(
+        metadata=ObjectMeta(name=name),
+        spec=PersistentVolumeClaimSpec(
+            access_modes=("ReadWriteOnce",),
+            resources=VolumeResources(requests={"storage": "1Gi"}),
+        ),
+    )
+
+
+def daemonset(
+    *,
+    surge: int | str = 0,
+    unavailable: int | str = 1,
+    on_delete: bool = False,
+    **spec: object,
+) -> DaemonSet:
+    rolling = RollingUpdateDaemonSet(max_surge=surge, max_unavailable=unavailable)
+    strategy = (
+        DaemonSetUpdateStrategy(type="OnDelete")
+        if on_delete
+        else DaemonSetUpdateStrategy(type="RollingUpdate", rolling_update=rolling)
+    )
+    return DAEMON_SETS.defaults(
+        DaemonSet(
+            metadata=ObjectMeta(
+                name="web", namespace="default", uid="ds1", generation=1, creation_timestamp=NOW
+            ),
+            spec=DaemonSetSpec(
+                selector=LabelSelector(match_labels={"app": "web"}),
+                update_strategy=strategy,
+                **{"template": template()} | spec,
             ),
         )
     )
