@@ -20,7 +20,7 @@ from proto.kinds.node import (
     Taint,
 )
 from proto.kinds.pod import PODS, Pod, Toleration, is_terminated, tolerates
-from proto.kinds.statefulset import STATEFUL_SETS
+from proto.kinds.statefulset import is_one_of_a_kind
 from proto.meta import (
     Condition,
     condition,
@@ -187,7 +187,7 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
         if is_terminated(pod):
             continue
         until_ms = tolerated_until_ms(pod.spec.tolerations, _LOSS, since_ms)
-        must_stay = _is_one_of_a_kind(pod) and not _is_out_of_service(node, pod)
+        must_stay = is_one_of_a_kind(pod) and not _is_out_of_service(node, pod)
         is_leaving = bool(pod.metadata.deletion_timestamp) and not must_stay
         has_owner = pod.metadata.controller is not None and not must_stay
         if is_leaving or (has_owner and until_ms is not None and until_ms <= now_ms):
@@ -197,12 +197,6 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
         if has_owner:
             wake_at_ms = earliest(wake_at_ms, until_ms)
     return Plan(tuple(decisions), wake_at_ms)
-
-
-def _is_one_of_a_kind(pod: Pod) -> bool:
-    """Whether there must never be two of it."""
-    owner = pod.metadata.controller
-    return owner is not None and owner.kind == STATEFUL_SETS.name
 
 
 def _is_out_of_service(node: Node, pod: Pod) -> bool:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from proto.errors import FieldError
 from proto.kinds import share, validation
 from proto.kinds.kind import Column, Kind
-from proto.kinds.pod import PodSpec, PodTemplateSpec, age_cell, default_spec
+from proto.kinds.pod import Pod, PodSpec, PodTemplateSpec, age_cell, default_spec
 from proto.kinds.replicaset import containers_cell, images_cell, validate_workload
 from proto.kinds.share import IntOrPercent
 from proto.kinds.storage import PersistentVolumeClaim, default_claim
@@ -118,6 +118,12 @@ def defaults(found: StatefulSet) -> StatefulSet:
             available_replicas=status.available_replicas or 0,
         ),
     )
+
+
+def is_one_of_a_kind(pod: Pod) -> bool:
+    """Whether there must never be two of it, not even for a moment."""
+    owner = pod.metadata.controller
+    return owner is not None and owner.kind == STATEFUL_SETS.name
 
 
 def with_claims(spec: PodSpec, names: Mapping[str, str]) -> PodSpec:

@@ -148,14 +148,25 @@ def test_a_place_is_free_only_when_its_pod_is_gone():
     assert steps(cluster) == ["create pod web-0: place 0 is free"]
 
 
+def test_not_even_a_pod_that_wants_no_time_to_stop_is_gone_before_its_node_says_so():
+    hasty = template()
+    hasty = replace(hasty, spec=replace(hasty.spec, termination_grace_period_seconds=0))
+    cluster = running(statefulset(1, template=hasty))
+    cluster.delete(PODS, "web-0")
+    assert of(cluster, "web-0").metadata.deletion_grace_period_seconds == 1
+    assert steps(cluster) == []
+    cluster.delete(PODS, "web-0", grace_s=0)
+    assert steps(cluster) == ["create pod web-0: place 0 is free"]
+
+
 def test_a_failed_pod_is_deleted_and_made_again_under_its_name():
     cluster = running(statefulset(2))
     cluster.fail(of(cluster, "web-1"))
-    assert render(cluster.plan().decisions).splitlines()[:2] == [
+    assert render(cluster.plan().decisions).startswith(
         "Warning RecreatingFailedPod on statefulset web: "
-        "StatefulSet default/web is recreating failed Pod web-1",
-        "delete pod web-1: it failed",
-    ]
+        "StatefulSet default/web is recreating failed Pod web-1\n"
+        "delete pod web-1: it failed\n"
+    )
     go(cluster)
     assert go(cluster) == ["create pod web-1: place 1 is free"]
 
