@@ -1,7 +1,7 @@
 """One pod of a DaemonSet: which nodes it fits, how it is kept to one, how failures are retried.
 
 Source: Kubernetes, pkg/controller/daemon (NodeShouldRunDaemonPod) and its util
-(AddOrUpdateDaemonPodTolerations).
+(AddOrUpdateDaemonPodTolerations, ReplaceDaemonSetPodNodeNameNodeAffinity).
 """
 
 from msgspec import Struct
@@ -9,13 +9,20 @@ from msgspec.structs import replace
 
 from orchestrator.core.ownership import reference
 from orchestrator.core.revisions import HASH_LABEL
+from proto.kinds.affinity import Affinity
 from proto.kinds.daemonset import DAEMON_SETS, DaemonSet
 from proto.kinds.node import (
-    HOSTNAME_LABEL,
     NOT_READY_TAINT,
     UNREACHABLE_TAINT,
     UNSCHEDULABLE_TAINT,
     Node,
+)
+from proto.kinds.node_selector import (
+    NAME_FIELD,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
 )
 from proto.kinds.pod import Pod, PodSpec, Toleration, tolerates
 from proto.meta import ObjectMeta, parse_time_ms
@@ -53,8 +60,11 @@ class Fit(Struct, frozen=True):
 def fit(spec: PodSpec, node: Node) -> Fit:
     """Whether pods of a template belong on a node, full or not."""
     labels = node.metadata.labels
-    is_chosen = spec.node_name in ("", node.metadata.name) and all(
-        labels.get(key) == value for key, value in spec.node_selector.items()
+    name, required = node.metadata.name, _required(spec)
+    is_chosen = (
+        spec.node_name in ("", name)
+        and all(labels.get(key) == value for key, value in spec.node_selector.items())
+        and (required is None or required.matches(name, labels))
     )
     tolerations = _tolerations(spec)
     refusing = {
@@ -72,22 +82,38 @@ def _tolerations(spec: PodSpec) -> tuple[Toleration, ...]:
     return (*spec.tolerations, *(found for found in daemon if found not in spec.tolerations))
 
 
-def pin_of(node: Node) -> str:
-    """What its pods' node selectors say; every node has that label (`kinds.node.defaults`)."""
-    return node.metadata.labels.get(HOSTNAME_LABEL, node.metadata.name)
+def _required(spec: PodSpec) -> NodeSelector | None:
+    affinity = spec.affinity and spec.affinity.node_affinity
+    return affinity.required if affinity else None
 
 
-def pinned_to(pod: Pod) -> str:
-    """The same of a pod."""
-    return pod.spec.node_selector.get(HOSTNAME_LABEL, "")
+def _pinned(spec: PodSpec, node: str) -> PodSpec:
+    """The spec of a pod that only this node can take; `fit` has seen to what it required before."""
+    here = NodeSelectorRequirement(key=NAME_FIELD, operator="In", values=(node,))
+    only = NodeSelector(node_selector_terms=(NodeSelectorTerm(match_fields=(here,)),))
+    affinity = spec.affinity or Affinity()
+    nodes = replace(affinity.node_affinity or NodeAffinity(), required=only)
+    return replace(spec, affinity=replace(affinity, node_affinity=nodes))
 
 
-def new_pod(ds: DaemonSet, node: Node, hash_: str, failures: int = 0) -> Pod:
+def node_of(pod: Pod) -> str:
+    """Where it is, or must be; empty for a pod that was made for no node."""
+    required = _required(pod.spec)
+    names = [
+        found.values[0]
+        for term in (required.node_selector_terms if required else ())
+        for found in term.match_fields
+        if (found.key, found.operator, len(found.values)) == (NAME_FIELD, "In", 1)
+    ]
+    return pod.spec.node_name or (names[0] if names else "")
+
+
+def new_pod(ds: DaemonSet, node: str, hash_: str, failures: int = 0) -> Pod:
     """The pod of a node.
 
     Args:
         ds: The set.
-        node: Where it belongs.
+        node: Name of the only one it may run on.
         hash_: Of the present revision.
         failures: How many before it failed there.
     """
@@ -102,11 +128,7 @@ def new_pod(ds: DaemonSet, node: Node, hash_: str, failures: int = 0) -> Pod:
             finalizers=template.metadata.finalizers,
             owner_references=(reference(DAEMON_SETS, ds),),
         ),
-        spec=replace(
-            template.spec,
-            node_selector=template.spec.node_selector | {HOSTNAME_LABEL: pin_of(node)},
-            tolerations=_tolerations(template.spec),
-        ),
+        spec=replace(_pinned(template.spec, node), tolerations=_tolerations(template.spec)),
     )
 
 

@@ -1,10 +1,10 @@
 """DaemonSet: one pod on every node that its template fits.
 
-The pod of a node is made with a node selector that only this node fulfils, and is then placed as
-any other: the scheduler alone promises room on nodes, so a daemon takes nobody's, and one that has
-to wait says why in the words that all pods use. Bound by its ``spec.nodeName`` it would need a
-second account of room and host ports here, which the scheduler's would race with. (Kubernetes pins
-by node affinity to ``metadata.name``, for the same reasons.)
+The pod of a node requires that node by its name (node affinity to ``metadata.name``, as in
+Kubernetes), and is then placed as any other: the scheduler alone promises room on nodes, so a
+daemon takes nobody's, and one that has to wait says why in the words that all pods use. Bound by
+its ``spec.nodeName`` it would need a second account of room and host ports here, which the
+scheduler's would race with.
 
 Which nodes, and which pods on them, is decided here; source of the rules and words: Kubernetes,
 pkg/controller/daemon (daemon_controller.go, update.go).
@@ -140,19 +140,21 @@ def plan(
 
 
 def _view(
-    ds: DaemonSet, history: History, nodes: Iterable[Node], pods: Iterable[Pod], now_ms: int
+    ds: DaemonSet, history: History, nodes: Iterable[Node], pods: Sequence[Pod], now_ms: int
 ) -> tuple[_View, list[Pod]]:
     """The set over all nodes, and the pods that wait for a node which is gone."""
     by_name = sorted(nodes, key=lambda node: node.metadata.name)
-    pins = {daemon_pod.pin_of(node): node.metadata.name for node in by_name}
+    there = {node.metadata.name for node in by_name} | {""}
     on: dict[str, list[Pod]] = defaultdict(list)
     for pod in sorted(pods, key=age_key):
-        on[pod.spec.node_name or pins.get(daemon_pod.pinned_to(pod), "")].append(pod)
+        on[daemon_pod.node_of(pod)].append(pod)
     places = tuple(
         _Place(node, daemon_pod.fit(ds.spec.template.spec, node), tuple(on[node.metadata.name]))
         for node in by_name
     )
-    return _View(ds, history, places, now_ms), [pod for pod in on[""] if is_active(pod)]
+    waiting = (pod for pod in pods if is_active(pod) and not pod.spec.node_name)
+    strays = [pod for pod in waiting if daemon_pod.node_of(pod) not in there]
+    return _View(ds, history, places, now_ms), strays
 
 
 def _next_ms(view: _View, pods: Sequence[Pod]) -> int | None:
@@ -241,7 +243,7 @@ def _removed(view: _View, pod: Pod, cause: str) -> Iterator[Decision]:
 
 
 def _created(view: _View, place: _Place, cause: str, failures: int = 0) -> Create:
-    pod = daemon_pod.new_pod(view.ds, place.node, view.hash, failures)
+    pod = daemon_pod.new_pod(view.ds, place.node.metadata.name, view.hash, failures)
     told = Emit(DAEMON_SETS, view.ds, "Normal", "SuccessfulCreate", "Created pod: {name}")
     return Create(PODS, pod, f"for {place.node.metadata.name}, {cause}", told)
 

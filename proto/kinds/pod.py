@@ -7,7 +7,8 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto.errors import FieldError
-from proto.kinds import ephemeral, initial, shares, validation
+from proto.kinds import affinity, ephemeral, initial, shares, validation
+from proto.kinds.affinity import Affinity
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
@@ -35,7 +36,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
-            "affinity",
             "topologySpreadConstraints",
             "securityContext",
             "activeDeadlineSeconds",
@@ -77,6 +77,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
     termination_grace_period_seconds: int | None = None
     node_name: str = ""
     node_selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
+    affinity: Affinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     subdomain: str = ""
@@ -274,14 +275,24 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
     )
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
-    for name in ("hostname", "subdomain"):
-        if value := getattr(spec, name):
-            errors += validation.label(f"{path}.{name}", value)
+    if spec.affinity is not None:
+        errors += affinity.validate(f"{path}.affinity", spec.affinity)
+    errors += _validate_names(path, spec)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):
         errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
     return errors
+
+
+def _validate_names(path: str, spec: PodSpec) -> list[FieldError]:
+    named = {"hostname": spec.hostname, "subdomain": spec.subdomain}
+    return [
+        error
+        for name, value in named.items()
+        if value
+        for error in validation.label(f"{path}.{name}", value)
+    ]
 
 
 def _numbered(path: str, found: Sequence[Container]) -> list[tuple[str, Container]]:

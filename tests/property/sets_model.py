@@ -63,9 +63,8 @@ class Sets(Cluster):
         return done
 
     def agent_step(self, pod: Pod) -> bool:
-        pin = daemon_pod.pinned_to(pod)
-        is_waiting = not pod.metadata.deletion_timestamp and not pod.spec.node_name
-        if not pin or not is_waiting:
+        pin = daemon_pod.node_of(pod)
+        if not pin or pod.spec.node_name or is_going(pod):
             return False if pod.status.phase == "Failed" and not is_going(pod) else self._step(pod)
         if all(node.metadata.name != pin for node in self.nodes):
             return False

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from proto.kinds.node_selector import NodeAffinity
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
 UNITS_MAX = 2**50
@@ -19,14 +20,21 @@ class Signature(Struct, frozen=True):
 
     Attributes:
         requests: Resource to milli-CPU or whole units, by name, with one of ``pods``.
+        affinity: To nodes; None where nothing is said of them.
         owner: Uid of the controller whose pods are to be spread; empty for none.
     """
 
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
+    affinity: NodeAffinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     ports: frozenset[Port] = frozenset()
     owner: str = ""
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether some nodes are better to it than others."""
+        return self.affinity is not None and bool(self.affinity.preferred)
 
 
 def owner_of(pod: Pod) -> str:
@@ -44,6 +52,7 @@ def of(spec: PodSpec, owner: str) -> Signature:
             sorted((name, min(units, UNITS_MAX)) for name, units in asked.items() if units)
         ),
         selector=tuple(sorted(spec.node_selector.items())),
+        affinity=spec.affinity.node_affinity if spec.affinity is not None else None,
         tolerations=spec.tolerations,
         ports=host_ports(spec),
         owner=owner,

@@ -290,8 +290,8 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ),
         (
             "StatefulSet",
-            {"spec": WORKLOAD | {"template": {"spec": POD | {"affinity": {"nodeAffinity": {}}}}}},
-            "spec.template.spec.affinity",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"resourceClaims": [{"name": "a"}]}}}},
+            "spec.template.spec.resourceClaims",
         ),
         (
             "DaemonSet",
