@@ -277,22 +277,13 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
     if spec.affinity is not None:
         errors += affinity.validate(f"{path}.affinity", spec.affinity)
-    errors += _validate_names(path, spec)
+    errors += validation.optional_label(f"{path}.hostname", spec.hostname)
+    errors += validation.optional_label(f"{path}.subdomain", spec.subdomain)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):
         errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
     return errors
-
-
-def _validate_names(path: str, spec: PodSpec) -> list[FieldError]:
-    named = {"hostname": spec.hostname, "subdomain": spec.subdomain}
-    return [
-        error
-        for name, value in named.items()
-        if value
-        for error in validation.label(f"{path}.{name}", value)
-    ]
 
 
 def _numbered(path: str, found: Sequence[Container]) -> list[tuple[str, Container]]:
