@@ -8,8 +8,10 @@ from orchestrator.core.decisions import Plan
 from orchestrator.core.ownership import selector_of
 from orchestrator.world import Entry, World
 from proto.kinds.kind import Kind
+from proto.meta import Resource
 
 K = TypeVar("K", bound=tuple[str, ...])
+R = TypeVar("R", bound=Resource)
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -63,3 +65,9 @@ def wakes(world: World, kind: Kind[Any], entry: Entry) -> Iterator[Name]:
         selector = selector_of(candidate)
         if not selector.is_empty and selector.matches(entry.object.metadata.labels):
             yield entry.namespace, candidate.metadata.name
+
+
+def candidates(world: World, owner: Resource, kind: Kind[R]) -> list[R]:
+    """What an object owns of a kind, and what in its namespace it may adopt: nobody owns that."""
+    meta = owner.metadata
+    return [*world.owned_by(meta.uid, kind), *world.orphans(kind, meta.namespace)]

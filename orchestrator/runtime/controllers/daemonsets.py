@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.core import daemonset
 from orchestrator.core.decisions import Plan
-from orchestrator.runtime.controllers.controller import Controller, Name, wakes
+from orchestrator.runtime.controllers.controller import Controller, Name, candidates, wakes
 from orchestrator.world import Entry
 from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
 from proto.kinds.daemonset import DAEMON_SETS
@@ -29,8 +29,6 @@ class DaemonSets(Controller[Name]):
         found = self._world.get(DAEMON_SETS, *key)
         if found is None:
             return Plan()
-        namespace, uid = key[0], found.metadata.uid
-        owned = self._world.owned_by(uid, CONTROLLER_REVISIONS)
-        revisions = [*owned, *self._world.orphans(CONTROLLER_REVISIONS, namespace)]
-        pods = [*self._world.owned_by(uid, PODS), *self._world.orphans(PODS, namespace)]
+        revisions = candidates(self._world, found, CONTROLLER_REVISIONS)
+        pods = candidates(self._world, found, PODS)
         return daemonset.plan(found, revisions, self._world.objects(NODES), pods, now_ms)

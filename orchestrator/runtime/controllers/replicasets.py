@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from orchestrator.core import replicaset
 from orchestrator.core.decisions import Plan
-from orchestrator.runtime.controllers.controller import Controller, Name, wakes
+from orchestrator.runtime.controllers.controller import Controller, Name, candidates, wakes
 from orchestrator.world import Entry
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS
@@ -27,9 +27,7 @@ class ReplicaSets(Controller[Name]):
         found = self._world.get(self.kind, *key)
         if found is None:
             return Plan()
-        owned = self._world.owned_by(found.metadata.uid, PODS)
-        orphans = self._world.orphans(PODS, key[0])
-        return replicaset.plan(self.kind, found, [*owned, *orphans], now_ms)
+        return replicaset.plan(self.kind, found, candidates(self._world, found, PODS), now_ms)
 
 
 class ReplicationControllers(ReplicaSets):

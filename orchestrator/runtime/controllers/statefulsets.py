@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.core import stateful_pod, statefulset
 from orchestrator.core.decisions import Plan
-from orchestrator.runtime.controllers.controller import Controller, Name, wakes
+from orchestrator.runtime.controllers.controller import Controller, Name, candidates, wakes
 from orchestrator.world import Entry
 from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
 from proto.kinds.pod import PODS
@@ -30,10 +30,8 @@ class StatefulSets(Controller[Name]):
         found = self._world.get(STATEFUL_SETS, *key)
         if found is None:
             return Plan()
-        namespace, uid = key[0], found.metadata.uid
-        owned = self._world.owned_by(uid, CONTROLLER_REVISIONS)
-        revisions = [*owned, *self._world.orphans(CONTROLLER_REVISIONS, namespace)]
-        pods = [*self._world.owned_by(uid, PODS), *self._world.orphans(PODS, namespace)]
+        revisions = candidates(self._world, found, CONTROLLER_REVISIONS)
+        pods = candidates(self._world, found, PODS)
         names = (
             name
             for ordinal in statefulset.places(found, pods)
@@ -42,6 +40,6 @@ class StatefulSets(Controller[Name]):
         claims = {
             name: claim
             for name in names
-            if (claim := self._world.get(PERSISTENT_VOLUME_CLAIMS, namespace, name)) is not None
+            if (claim := self._world.get(PERSISTENT_VOLUME_CLAIMS, key[0], name)) is not None
         }
         return statefulset.plan(found, revisions, pods, claims, now_ms)

@@ -43,6 +43,12 @@ def template(image: str = "web:1", labels: dict[str, str] | None = None) -> PodT
     )
 
 
+def metadata(uid: str) -> ObjectMeta:
+    return ObjectMeta(
+        name="web", namespace="default", uid=uid, generation=1, creation_timestamp=NOW
+    )
+
+
 def deployment(
     replicas: int = 3,
     *,
@@ -62,9 +68,7 @@ def deployment(
     )
     return DEPLOYMENTS.defaults(
         Deployment(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="d1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("d1"),
             spec=DeploymentSpec(
                 replicas=replicas,
                 selector=LabelSelector(match_labels={"app": "web"}),
@@ -79,9 +83,7 @@ def deployment(
 def replicaset(replicas: int = 3, **spec: object) -> ReplicaSet:
     return REPLICASETS.defaults(
         ReplicaSet(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="rs1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("rs1"),
             spec=ReplicaSetSpec(
                 replicas=replicas,
                 selector=LabelSelector(match_labels={"app": "web"}),
@@ -113,9 +115,7 @@ def statefulset(
     deleted, scaled = keeping
     return STATEFUL_SETS.defaults(
         StatefulSet(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="s1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("s1"),
             spec=StatefulSetSpec(
                 replicas=replicas,
                 service_name="nginx",
@@ -157,9 +157,7 @@ def daemonset(
     )
     return DAEMON_SETS.defaults(
         DaemonSet(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="ds1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("ds1"),
             spec=DaemonSetSpec(
                 selector=LabelSelector(match_labels={"app": "web"}),
                 update_strategy=strategy,
