@@ -65,11 +65,16 @@ class _Place(Struct, frozen=True):
 
 
 class _View(Struct, frozen=True):
-    """A set over all nodes, which are ordered by name."""
+    """A set over all nodes, which are ordered by name.
+
+    Attributes:
+        desired: How many of them should have a pod; counted once, as it is asked for at each.
+    """
 
     ds: DaemonSet
     history: History
     places: tuple[_Place, ...]
+    desired: int
     now_ms: int
 
     @property
@@ -93,8 +98,7 @@ class _View(Struct, frozen=True):
         return max(1, self._count(rolling.max_unavailable or 0))
 
     def _count(self, share: IntOrPercent) -> int:
-        desired = sum(place.fit.should_run for place in self.places)
-        return count_of(share, desired, round_up=True)
+        return count_of(share, self.desired, round_up=True)
 
     def is_new(self, pod: Pod) -> bool:
         return pod.metadata.labels.get(HASH_LABEL) == self.hash
@@ -154,7 +158,8 @@ def _view(
     )
     waiting = (pod for pod in pods if is_active(pod) and not pod.spec.node_name)
     strays = [pod for pod in waiting if daemon_pod.node_of(pod) not in there]
-    return _View(ds, history, places, now_ms), strays
+    desired = sum(place.fit.should_run for place in places)
+    return _View(ds, history, places, desired, now_ms), strays
 
 
 def _next_ms(view: _View, pods: Sequence[Pod]) -> int | None:
@@ -299,13 +304,13 @@ def _status(view: _View) -> DaemonSetStatus:
     return replace(
         view.ds.status,
         observed_generation=view.ds.metadata.generation,
-        desired_number_scheduled=len(wanted),
+        desired_number_scheduled=view.desired,
         current_number_scheduled=len(oldest),
         number_misscheduled=sum(
             bool(place.there) for place in view.places if not place.fit.should_run
         ),
         number_ready=sum(map(is_ready, oldest)),
         number_available=available,
-        number_unavailable=len(wanted) - available,
+        number_unavailable=view.desired - available,
         updated_number_scheduled=sum(map(view.is_new, oldest)),
     )
