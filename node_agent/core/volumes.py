@@ -31,6 +31,7 @@ from proto.kinds.volume import (
     KeyToPath,
     Volume,
     VolumeProjection,
+    claim_name,
     default_mode,
     projections,
 )
@@ -112,6 +113,9 @@ def config(
             naming.volume_labels(node, key, volume.name),
             quantity.whole(limit) if limit else 0,
         )
+    claimed = claim_name(pod.name, volume)
+    if claimed:
+        raise Absent(f'persistentvolumeclaim "{claimed}" is not bound')
     found: dict[str, File] = {}
     for source in projections(volume):
         found |= {file.path: file for file in _files(pod, volume, source, sources, room)}

@@ -16,6 +16,7 @@ from orchestrator.cli.typed import path_of, struct_of
 from orchestrator.cli.watching import followed
 from orchestrator.cli.why.seen import Seen
 from proto.errors import BadRequest, LongshoreError
+from proto.kinds.daemonset import DAEMON_SETS
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.event import EVENTS
@@ -25,6 +26,8 @@ from proto.kinds.node import NODES
 from proto.kinds.pod import PODS
 from proto.kinds.quota import RESOURCE_QUOTAS
 from proto.kinds.replicaset import REPLICASETS
+from proto.kinds.replicationcontroller import REPLICATION_CONTROLLERS
+from proto.kinds.statefulset import STATEFUL_SETS
 from proto.meta import Resource
 
 KINDS: Mapping[str, Kind[Any]] = {
@@ -33,6 +36,9 @@ KINDS: Mapping[str, Kind[Any]] = {
     "events": EVENTS,
     "deployments": DEPLOYMENTS,
     "replica_sets": REPLICASETS,
+    "replication_controllers": REPLICATION_CONTROLLERS,
+    "stateful_sets": STATEFUL_SETS,
+    "daemon_sets": DAEMON_SETS,
     "jobs": JOBS,
     "budgets": DISRUPTION_BUDGETS,
     "quotas": RESOURCE_QUOTAS,

@@ -9,11 +9,14 @@ from orchestrator.cli.why import Explanation, Seen, Weight, explain, words
 from orchestrator.cli.why.placing import used_of
 from orchestrator.cli.why.pods import is_plainly_well
 from orchestrator.cli.why.seen import last_ms
+from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
 from proto.kinds.job import Job
 from proto.kinds.node import Node, allocatable
 from proto.kinds.pod import Pod, is_terminated
 from proto.kinds.replicaset import ReplicaSet
+from proto.kinds.replicationcontroller import ReplicationController
+from proto.kinds.statefulset import StatefulSet
 from proto.meta import Resource, is_true
 
 RECENT_MS = 600_000
@@ -194,7 +197,10 @@ def _workloads(seen: Seen) -> Iterator[WorkloadState]:
     for found in _tops(seen):
         meta = found.metadata
         match found:
-            case Deployment() | ReplicaSet():
+            case DaemonSet():
+                ready = found.status.number_ready or 0
+                wanted = found.status.desired_number_scheduled or 0
+            case Deployment() | ReplicaSet() | ReplicationController() | StatefulSet():
                 ready, wanted = found.status.ready_replicas, found.spec.replicas or 0
             case Job():
                 ready, wanted = found.status.succeeded, found.spec.completions or 1
@@ -211,7 +217,7 @@ def _workloads(seen: Seen) -> Iterator[WorkloadState]:
 
 def _tops(seen: Seen) -> Iterator[Resource]:
     """What nobody else controls: replica sets of deployments are the deployments' business."""
-    for found in (*seen.deployments, *seen.replica_sets, *seen.jobs):
+    for found in seen.workloads:
         if found.metadata.controller is None:
             yield found
 
@@ -219,7 +225,16 @@ def _tops(seen: Seen) -> Iterator[Resource]:
 def overview_kind(found: Resource) -> str:
     """What it is, as typed: ``deploy``."""
     kind = words.kind_name(found)
-    return {"Deployment": "deploy", "ReplicaSet": "rs"}.get(kind, kind.lower())
+    return _TYPED.get(kind, kind.lower())
+
+
+_TYPED = {
+    "Deployment": "deploy",
+    "ReplicaSet": "rs",
+    "ReplicationController": "rc",
+    "StatefulSet": "sts",
+    "DaemonSet": "ds",
+}
 
 
 def problems(seen: Seen) -> tuple[Problem, ...]:

@@ -7,10 +7,8 @@ replica set should have is decided in `rollout`, what the status says in `rollou
 makes configuration a part of the template, and `rollback` takes back what missed its deadline.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -28,6 +26,7 @@ from orchestrator.core.decisions import (
 from orchestrator.core.ownership import claim, reference
 from orchestrator.core.pinning import NO_CONFIGS, Configs
 from orchestrator.core.rollout import Share, Sizes
+from orchestrator.core.template_hash import template_hash
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     DESIRED_ANNOTATION,
@@ -52,10 +51,6 @@ NOT_COPIED = frozenset(
     }
 )
 """A deployment's annotations that its replica sets do not get. Source: deployment_util.go."""
-
-HASH_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
-HASH_LENGTH = 10
-"""As long as Kubernetes' longest; pod names stay within 63 characters up to a name of 46."""
 
 
 class _View(Struct, frozen=True):
@@ -124,21 +119,6 @@ def plan(
             *(share.next_available_ms for share in shares),
         ),
     )
-
-
-def template_hash(template: PodTemplateSpec, collisions: int) -> str:
-    """Names a template: equal ones, equal names; `collisions` picks another name for it.
-
-    Names need not equal those that Kubernetes would pick, only differ between templates.
-    """
-    content = msgspec.json.encode(template, order="deterministic")
-    digest = hashlib.sha256(content + (str(collisions).encode() if collisions else b"")).digest()
-    number = int.from_bytes(digest, "big")
-    letters = []
-    for _ in range(HASH_LENGTH):
-        number, letter = divmod(number, len(HASH_ALPHABET))
-        letters.append(HASH_ALPHABET[letter])
-    return "".join(letters)
 
 
 def _configured(

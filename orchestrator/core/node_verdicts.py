@@ -11,8 +11,16 @@ from msgspec.structs import replace
 from orchestrator.core.availability import earliest
 from orchestrator.core.decisions import Decision, Emit, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.node_lifecycle import Memory, State, Verdict
-from proto.kinds.node import NODES, NOT_READY_TAINT, UNREACHABLE_TAINT, Node, Taint
+from proto.kinds.node import (
+    NODES,
+    NOT_READY_TAINT,
+    OUT_OF_SERVICE_TAINT,
+    UNREACHABLE_TAINT,
+    Node,
+    Taint,
+)
 from proto.kinds.pod import PODS, Pod, Toleration, is_terminated, tolerates
+from proto.kinds.statefulset import is_one_of_a_kind
 from proto.meta import (
     Condition,
     condition,
@@ -162,6 +170,11 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
     were being deleted, since nobody is left to confirm. Bare pods, and those that tolerate the
     loss, stay bound and are no longer ready: they come back if the node does.
 
+    Pods of stateful sets stay, too, even those being deleted: a node that nobody reaches may still
+    run them, and whoever took their place would write to the same data. They go when somebody
+    vouches that the node is off: by its taint `OUT_OF_SERVICE_TAINT`, by deleting the Node, or by
+    deleting the pod with ``--force``. Source: Kubernetes, non-graceful node shutdown.
+
     Args:
         node: Lost; its taint, once written, says since when.
         pods: Those bound to it, in any order.
@@ -174,8 +187,9 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
         if is_terminated(pod):
             continue
         until_ms = tolerated_until_ms(pod.spec.tolerations, _LOSS, since_ms)
-        is_leaving = bool(pod.metadata.deletion_timestamp)
-        has_owner = pod.metadata.controller is not None
+        must_stay = is_one_of_a_kind(pod) and not _is_out_of_service(node, pod)
+        is_leaving = bool(pod.metadata.deletion_timestamp) and not must_stay
+        has_owner = pod.metadata.controller is not None and not must_stay
         if is_leaving or (has_owner and until_ms is not None and until_ms <= now_ms):
             decisions += _removed(node, pod)
             continue
@@ -183,6 +197,15 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
         if has_owner:
             wake_at_ms = earliest(wake_at_ms, until_ms)
     return Plan(tuple(decisions), wake_at_ms)
+
+
+def _is_out_of_service(node: Node, pod: Pod) -> bool:
+    """Whether somebody vouched that the node runs nothing any more."""
+    return any(
+        taint.key == OUT_OF_SERVICE_TAINT
+        and not tolerates(pod.spec.tolerations, taint.key, taint.value, taint.effect)
+        for taint in node.spec.taints
+    )
 
 
 def tolerated_until_ms(

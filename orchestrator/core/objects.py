@@ -22,6 +22,7 @@ from proto.kinds.kind import Kind
 from proto.kinds.namespace import Namespace
 from proto.kinds.node import NODES
 from proto.kinds.pod import Pod, is_terminated
+from proto.kinds.statefulset import is_one_of_a_kind
 from proto.meta import (
     CustomResource,
     ManagedFieldsEntry,
@@ -340,12 +341,18 @@ def _propagated(finalizers: tuple[str, ...], propagation: str) -> tuple[str, ...
 
 
 def _grace_s(old: Resource, asked_s: int | None) -> int:
-    """Seconds to stop; 0 for what runs nowhere, and so needs nobody's word."""
+    """Seconds to stop; 0 for what runs nowhere, and so needs nobody's word.
+
+    A pod whose name must not be there twice is gone only when its node says so: whoever deletes it
+    without that word asks for 0 seconds, its own spec cannot.
+    """
     if isinstance(old, Pod):
         if not old.spec.node_name or is_terminated(old):
             return 0
         own = old.spec.termination_grace_period_seconds
         default = _DEFAULT_GRACE_S if own is None else own
+        if is_one_of_a_kind(old):
+            default = max(1, default)
         asked_s = default if asked_s is None else asked_s
         return min(max(0, asked_s), _GRACE_MAX_S)
     return min(max(0, asked_s or 0), _GRACE_MAX_S)

@@ -25,6 +25,14 @@ class Claim(Struct, Generic[R], frozen=True):
     writes: tuple[Update, ...]
 
 
+def selector_of(found: Any) -> LabelSelector:
+    """What an object with a selector in its spec selects; an empty one when it has none."""
+    by: LabelSelector | dict[str, str] | None = found.spec.selector
+    if isinstance(by, dict):  # of a replication controller
+        return LabelSelector(match_labels=by)
+    return by or LabelSelector()
+
+
 def reference(kind: Kind[Any], owner: Resource) -> OwnerReference:
     """The reference that a controller puts on what it makes."""
     return OwnerReference(

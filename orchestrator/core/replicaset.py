@@ -1,21 +1,26 @@
-"""ReplicaSet: as many pods as asked for, no more, no fewer.
+"""ReplicaSet and ReplicationController: as many pods as asked for, no more, no fewer.
 
 Pods are counted from the world itself, which the leader's own writes reach before the next pass, so
-no expectations of pending creations are kept. Source of the rules and words: Kubernetes,
-pkg/controller/replicaset and ActivePodsWithRanks in pkg/controller/controller_utils.go.
+no expectations of pending creations are kept. The two kinds differ in how they write their
+selector, and in nothing that matters here. Source of the rules and words: Kubernetes,
+pkg/controller/replicaset (which serves both, too) and ActivePodsWithRanks in
+pkg/controller/controller_utils.go.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from orchestrator.core.availability import is_available, next_change_ms
 from orchestrator.core.decisions import Create, Decision, Emit, Plan, Remove, UpdateStatus
-from orchestrator.core.ownership import claim, reference
+from orchestrator.core.ownership import claim, reference, selector_of
+from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod, is_active, is_ready
-from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetStatus
+from proto.kinds.replicaset import ReplicaSet, ReplicaSetStatus
+from proto.kinds.replicationcontroller import ReplicationController
 from proto.meta import (
     Condition,
     LabelSelector,
@@ -37,36 +42,40 @@ GENERATED_NAME_MAX = 58
 """Characters of a generateName: five more make a label of 63."""
 
 
-def plan(rs: ReplicaSet, pods: Iterable[Pod], now_ms: int) -> Plan:
+R = TypeVar("R", ReplicaSet, ReplicationController)
+
+
+def plan(kind: Kind[R], rs: R, pods: Iterable[Pod], now_ms: int) -> Plan:
     """Create what is missing, delete what is too much, tell how many there are.
 
     Args:
+        kind: Of the two.
         rs: Present, possibly being deleted: then it only tells.
         pods: Those it owns and, to be adopted, those in its namespace that nobody owns; others
             are left alone. In any order.
         now_ms: Epoch milliseconds.
     """
-    selector = rs.spec.selector or LabelSelector()
-    claimed = claim(REPLICASETS, rs, selector, PODS, (pod for pod in pods if is_active(pod)))
+    selector = selector_of(rs)
+    claimed = claim(kind, rs, selector, PODS, (pod for pod in pods if is_active(pod)))
     active = claimed.owned
     decisions: list[Decision] = list(claimed.writes)
     if not rs.metadata.deletion_timestamp and not claimed.writes:
         wanted = rs.spec.replicas or 0
-        decisions += _creations(rs, wanted - len(active), wanted, now_ms)
-        decisions += _deletions(rs, active, len(active) - wanted, now_ms)
+        decisions += _creations(kind, rs, wanted - len(active), wanted, now_ms)
+        decisions += _deletions(kind, rs, active, len(active) - wanted, now_ms)
     status = _status(rs, active, now_ms)
     if status != rs.status:
         cause = f"{len(active)} pods, {status.ready_replicas} ready"
-        decisions.append(UpdateStatus(REPLICASETS, replace(rs, status=status), cause))
+        decisions.append(UpdateStatus(kind, replace(rs, status=status), cause))
     return Plan(tuple(decisions), next_change_ms(active, rs.spec.min_ready_seconds, now_ms))
 
 
-def _creations(rs: ReplicaSet, missing: int, wanted: int, now_ms: int) -> Iterator[Create]:
+def _creations(kind: Kind[R], rs: R, missing: int, wanted: int, now_ms: int) -> Iterator[Create]:
     if missing <= 0:
         return
-    pod = _new_pod(rs)
-    told = Emit(REPLICASETS, rs, "Normal", "SuccessfulCreate", "Created pod: {name}")
-    refused = PodRefused(rs, now_ms)
+    pod = _new_pod(kind, rs)
+    told = Emit(kind, rs, "Normal", "SuccessfulCreate", "Created pod: {name}")
+    refused = PodRefused(kind, rs, now_ms)
     for _ in range(min(missing, BURST)):
         yield Create(PODS, pod, f"{missing} of {wanted} are missing", told, refused)
 
@@ -74,13 +83,14 @@ def _creations(rs: ReplicaSet, missing: int, wanted: int, now_ms: int) -> Iterat
 class PodRefused(Struct, frozen=True):
     """A replica set that may not make its pods says so, and why."""
 
-    rs: ReplicaSet
+    kind: Kind[Any]
+    rs: ReplicaSet | ReplicationController
     now_ms: int
 
     def decisions(self, why: str) -> Iterator[Decision]:
         """An event each time, and a condition for as long as pods are missing."""
         rs = self.rs
-        yield Emit(REPLICASETS, rs, "Warning", "FailedCreate", f"Error creating: {why}")
+        yield Emit(self.kind, rs, "Warning", "FailedCreate", f"Error creating: {why}")
         failure = Condition(
             type=REPLICA_FAILURE,
             status="True",
@@ -92,10 +102,10 @@ class PodRefused(Struct, frozen=True):
         if before is None or before.message.partition(" is ")[2] != why.partition(" is ")[2]:
             conditions = with_condition(rs.status.conditions, failure)
             changed = replace(rs, status=replace(rs.status, conditions=conditions))
-            yield UpdateStatus(REPLICASETS, changed, "its pods may not be made")
+            yield UpdateStatus(self.kind, changed, "its pods may not be made")
 
 
-def _new_pod(rs: ReplicaSet) -> Pod:
+def _new_pod(kind: Kind[R], rs: R) -> Pod:
     template = rs.spec.template
     return Pod(
         metadata=ObjectMeta(
@@ -104,14 +114,14 @@ def _new_pod(rs: ReplicaSet) -> Pod:
             labels=template.metadata.labels,
             annotations=template.metadata.annotations,
             finalizers=template.metadata.finalizers,
-            owner_references=(reference(REPLICASETS, rs),),
+            owner_references=(reference(kind, rs),),
         ),
         spec=template.spec,
     )
 
 
 def _deletions(
-    rs: ReplicaSet, active: Sequence[Pod], surplus: int, now_ms: int
+    kind: Kind[R], rs: R, active: Sequence[Pod], surplus: int, now_ms: int
 ) -> Iterator[Decision]:
     if surplus <= 0:
         return
@@ -119,7 +129,7 @@ def _deletions(
     for pod in chosen[: min(surplus, BURST)]:
         yield Remove(PODS, pod, f"{surplus} more than the {rs.spec.replicas or 0} asked for")
         message = f"Deleted pod: {pod.metadata.name}"
-        yield Emit(REPLICASETS, rs, "Normal", "SuccessfulDelete", message)
+        yield Emit(kind, rs, "Normal", "SuccessfulDelete", message)
 
 
 def least_useful_first(pods: Sequence[Pod], min_ready_seconds: int, now_ms: int) -> list[Pod]:
@@ -154,7 +164,7 @@ def _ready_since_ms(pod: Pod) -> int:
     return parse_time_ms(ready.last_transition_time)
 
 
-def _status(rs: ReplicaSet, active: Sequence[Pod], now_ms: int) -> ReplicaSetStatus:
+def _status(rs: R, active: Sequence[Pod], now_ms: int) -> ReplicaSetStatus:
     labels = LabelSelector(match_labels=rs.spec.template.metadata.labels)
     conditions = rs.status.conditions
     if len(active) >= (rs.spec.replicas or 0):

@@ -6,8 +6,9 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchestrator.core.ownership import selector_of
 from proto.kinds.kind import ScalePaths
-from proto.meta import LabelSelector, format_selector
+from proto.meta import format_selector
 
 
 class Numbers(Struct, frozen=True):
@@ -30,10 +31,8 @@ def numbers(found: Any, paths: ScalePaths | None) -> Numbers:
         paths: Where a custom kind keeps its numbers; None for any other.
     """
     if paths is None:
-        by: LabelSelector | dict[str, str] | None = found.spec.selector
-        if isinstance(by, dict):  # of a replication controller
-            by = LabelSelector(match_labels=by)
-        text = "" if by is None or by.is_empty else format_selector(by)
+        by = selector_of(found)
+        text = "" if by.is_empty else format_selector(by)
         return Numbers(found.spec.replicas or 0, found.status.replicas or 0, text)
     content = found.content
     wanted, observed = _at(content, paths.replicas), _at(content, paths.observed)

@@ -53,5 +53,4 @@ CONTROLLER_REVISIONS: Kind[ControllerRevision] = Kind(
     ),
     validate=validate,
     has_status=False,
-    notice="are stored and served, but nothing makes them or goes back to them yet",
 )

@@ -150,5 +150,4 @@ DAEMON_SETS: Kind[DaemonSet] = Kind(
     ),
     defaults=defaults,
     validate=validate,
-    notice="are stored and served, but no pods are made of them yet",
 )

@@ -17,6 +17,9 @@ HOSTNAME_LABEL = "kubernetes.io/hostname"
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 NOT_READY_TAINT = "node.kubernetes.io/not-ready"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
+"""Set by somebody who knows that the node is off."""
+
 ROLE_LABEL = "node-role.kubernetes.io/"
 
 

@@ -77,7 +77,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "serviceAccountName",
             "automountServiceAccountToken",
             "enableServiceLinks",
-            "subdomain",
         }
     )
 
@@ -106,6 +105,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
     ] = ()
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
+    subdomain: str = ""
     host_network: bool = False
     share_process_namespace: bool = False
     dns_policy: str = ""
@@ -321,8 +321,8 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         f"{path}.topologySpreadConstraints", spec.topology_spread_constraints
     )
     errors += _validate_gates(path, spec)
-    if spec.hostname:
-        errors += validation.label(f"{path}.hostname", spec.hostname)
+    errors += validation.optional_label(f"{path}.hostname", spec.hostname)
+    errors += validation.optional_label(f"{path}.subdomain", spec.subdomain)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):

@@ -86,5 +86,4 @@ REPLICATION_CONTROLLERS: Kind[ReplicationController] = Kind(
     validate=validate,
     fields={"status.replicas": lambda rc: str(rc.status.replicas or 0)},
     has_scale=True,
-    notice="are stored and served, but no pods are made of them yet",
 )

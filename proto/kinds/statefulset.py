@@ -1,5 +1,6 @@
 """StatefulSet: pods that keep their names and their storage."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from msgspec import Meta
@@ -8,10 +9,11 @@ from msgspec.structs import replace
 from proto.errors import FieldError
 from proto.kinds import share, validation
 from proto.kinds.kind import Column, Kind
-from proto.kinds.pod import PodTemplateSpec, age_cell, default_spec
+from proto.kinds.pod import Pod, PodSpec, PodTemplateSpec, age_cell, default_spec
 from proto.kinds.replicaset import containers_cell, images_cell, validate_workload
 from proto.kinds.share import IntOrPercent
 from proto.kinds.storage import PersistentVolumeClaim, default_claim
+from proto.kinds.volume import PersistentVolumeClaimVolumeSource, Volume
 from proto.meta import Condition, LabelSelector, Model, Resource
 
 
@@ -118,6 +120,30 @@ def defaults(found: StatefulSet) -> StatefulSet:
     )
 
 
+def is_one_of_a_kind(pod: Pod) -> bool:
+    """Whether there must never be two of it, not even for a moment."""
+    owner = pod.metadata.controller
+    return owner is not None and owner.kind == STATEFUL_SETS.name
+
+
+def with_claims(spec: PodSpec, names: Mapping[str, str]) -> PodSpec:
+    """A pod's spec in which volumes are the claims of these names, whatever the spec says of them.
+
+    Args:
+        spec: Of the template.
+        names: Volume's name to its claim's.
+    """
+    claimed = (
+        Volume(
+            name=volume,
+            persistent_volume_claim=PersistentVolumeClaimVolumeSource(claim_name=claim),
+        )
+        for volume, claim in names.items()
+    )
+    others = (volume for volume in spec.volumes if volume.name not in names)
+    return replace(spec, volumes=(*claimed, *others))
+
+
 def validate(new: StatefulSet, old: StatefulSet | None) -> list[FieldError]:
     """Every wrong field; most of the spec may not change."""
     spec = new.spec
@@ -134,7 +160,9 @@ def validate(new: StatefulSet, old: StatefulSet | None) -> list[FieldError]:
     at = "spec.persistentVolumeClaimRetentionPolicy"
     for name, value in (("whenDeleted", kept.when_deleted), ("whenScaled", kept.when_scaled)):
         errors += validation.one_of(f"{at}.{name}", value, ("Delete", "Retain"))
-    errors += validate_workload(spec.selector, spec.template, "statefulset")
+    claims = {found.metadata.name: found.metadata.name for found in spec.volume_claim_templates}
+    mounted = replace(spec.template, spec=with_claims(spec.template.spec, claims))
+    errors += validate_workload(spec.selector, mounted, "statefulset")
     return errors + ([] if old is None else _change(spec, old.spec))
 
 
@@ -200,5 +228,4 @@ STATEFUL_SETS: Kind[StatefulSet] = Kind(
     defaults=defaults,
     validate=validate,
     has_scale=True,
-    notice="are stored and served, but no pods are made of them yet",
 )

@@ -1,54 +1,29 @@
 """PersistentVolume, PersistentVolumeClaim and StorageClass: storage that outlives pods."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
-from proto import quantity
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.claim import (
+    FILESYSTEM,
+    MODES,
+    Amounts,
+    PersistentVolumeClaimSpec,
+    Source,
+    default_claim_spec,
+    validate_access,
+    validate_claim_spec,
+)
 from proto.kinds.event import ObjectReference
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
-from proto.meta import Condition, LabelSelector, Model, ObjectMeta, Resource, Time
-
-Amounts = dict[str, quantity.Quantity]
-Source = dict[str, Any]
-"""What a kind of storage wants to know; none of them is acted on."""
-
-_MODES: Mapping[str, str] = {
-    "ReadWriteOnce": "RWO",
-    "ReadOnlyMany": "ROX",
-    "ReadWriteMany": "RWX",
-    "ReadWriteOncePod": "RWOP",
-}
-"""Access modes, as they are shown."""
+from proto.meta import Condition, Model, ObjectMeta, Resource, Time
 
 _NOT_ACTED_ON = "are stored and served, but containers cannot use them yet"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
-
-
-class VolumeResources(Model, frozen=True, kw_only=True):
-    """How much storage."""
-
-    limits: Amounts = {}
-    requests: Amounts = {}
-
-
-class PersistentVolumeClaimSpec(Model, frozen=True, kw_only=True):
-    """What is wanted."""
-
-    access_modes: tuple[str, ...] = ()
-    selector: LabelSelector | None = None
-    resources: VolumeResources = VolumeResources()
-    volume_name: str = ""
-    storage_class_name: str | None = None
-    volume_mode: str = ""
-    data_source: Source = {}
-    data_source_ref: Source = {}
-    volume_attributes_class_name: str | None = None
 
 
 class PersistentVolumeClaimStatus(Model, frozen=True, kw_only=True):
@@ -146,7 +121,7 @@ def default_claim(claim: PersistentVolumeClaim) -> PersistentVolumeClaim:
     """Source: Kubernetes, pkg/apis/core/v1/defaults.go."""
     return replace(
         claim,
-        spec=replace(claim.spec, volume_mode=claim.spec.volume_mode or "Filesystem"),
+        spec=default_claim_spec(claim.spec),
         status=replace(claim.status, phase=claim.status.phase or "Pending"),
     )
 
@@ -157,7 +132,7 @@ def _default_volume(volume: PersistentVolume) -> PersistentVolume:
         volume,
         spec=replace(
             spec,
-            volume_mode=spec.volume_mode or "Filesystem",
+            volume_mode=spec.volume_mode or FILESYSTEM,
             persistent_volume_reclaim_policy=spec.persistent_volume_reclaim_policy or "Retain",
         ),
         status=replace(volume.status, phase=volume.status.phase or "Pending"),
@@ -172,30 +147,11 @@ def _default_class(found: StorageClass) -> StorageClass:
     )
 
 
-def _access(at: str, modes: tuple[str, ...], mode: str) -> list[FieldError]:
-    errors: list[FieldError] = []
-    if not modes:
-        errors.append(
-            validation.required(f"{at}.accessModes", "at least 1 access mode is required")
-        )
-    for index, found in enumerate(modes):
-        errors += validation.one_of(f"{at}.accessModes[{index}]", found, sorted(_MODES))
-    if "ReadWriteOncePod" in modes and len(modes) > 1:
-        said = "may not use ReadWriteOncePod with other access modes"
-        errors.append(validation.forbidden(f"{at}.accessModes", said))
-    return errors + validation.one_of(f"{at}.volumeMode", mode, ("Block", "Filesystem"))
-
-
 def _validate_claim(
     new: PersistentVolumeClaim, old: PersistentVolumeClaim | None
 ) -> list[FieldError]:
     spec = new.spec
-    errors = _access("spec", spec.access_modes, spec.volume_mode)
-    if "storage" not in spec.resources.requests:
-        errors.append(validation.required("spec.resources[storage]"))
-    errors += validation.amounts("spec.resources.requests", spec.resources.requests)
-    if spec.selector is not None:
-        errors += validation.selector("spec.selector", spec.selector)
+    errors = validate_claim_spec("spec", spec)
     if old is None:
         return errors
     allowed = replace(
@@ -222,7 +178,7 @@ def _sources(spec: PersistentVolumeSpec) -> dict[str, Any]:
 
 def _validate_volume(new: PersistentVolume, old: PersistentVolume | None) -> list[FieldError]:
     spec = new.spec
-    errors = _access("spec", spec.access_modes, spec.volume_mode)
+    errors = validate_access("spec", spec.access_modes, spec.volume_mode)
     if not spec.capacity:
         errors.append(validation.required("spec.capacity"))
     elif set(spec.capacity) != {"storage"}:
@@ -272,7 +228,7 @@ def _validate_class(new: StorageClass, old: StorageClass | None) -> list[FieldEr
 
 
 def _modes_cell(modes: tuple[str, ...]) -> str:
-    return ",".join(short for name, short in _MODES.items() if name in modes)
+    return ",".join(short for name, short in MODES.items() if name in modes)
 
 
 def _phase_cell(meta: ObjectMeta, phase: str) -> str:

@@ -105,6 +105,11 @@ def label(path: str, value: str) -> list[FieldError]:
     return [] if _LABEL.fullmatch(value) else [invalid(path, value, SAYS_LABEL)]
 
 
+def optional_label(path: str, value: str) -> list[FieldError]:
+    """The same, of one that may be empty."""
+    return label(path, value) if value else []
+
+
 def dns_1035(path: str, value: str) -> list[FieldError]:
     """An RFC 1035 label: as `label`, and starting with a letter."""
     if not value:

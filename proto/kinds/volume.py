@@ -10,6 +10,7 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto import quantity
+from proto.kinds.claim import PersistentVolumeClaimTemplate, default_claim_spec
 from proto.kinds.source import ObjectFieldSelector, ResourceFieldSelector
 from proto.meta import Model
 from proto.quantity import Quantity
@@ -121,6 +122,19 @@ class HostPathVolumeSource(Model, frozen=True, kw_only=True):
     type: str | None = None
 
 
+class PersistentVolumeClaimVolumeSource(Model, frozen=True, kw_only=True):
+    """What a claim of the pod's namespace is bound to."""
+
+    claim_name: str
+    read_only: bool = False
+
+
+class EphemeralVolumeSource(Model, frozen=True, kw_only=True):
+    """A claim that is made for the pod, named ``<pod>-<volume>``, and goes with it."""
+
+    volume_claim_template: PersistentVolumeClaimTemplate | None = None
+
+
 class Volume(Model, frozen=True, kw_only=True):
     """One volume: a name and one source."""
 
@@ -132,7 +146,6 @@ class Volume(Model, frozen=True, kw_only=True):
             "cephfs",
             "cinder",
             "csi",
-            "ephemeral",
             "fc",
             "flexVolume",
             "flocker",
@@ -142,7 +155,6 @@ class Volume(Model, frozen=True, kw_only=True):
             "image",
             "iscsi",
             "nfs",
-            "persistentVolumeClaim",
             "photonPersistentDisk",
             "portworxVolume",
             "quobyte",
@@ -160,6 +172,8 @@ class Volume(Model, frozen=True, kw_only=True):
     secret: SecretVolumeSource | None = None
     downward_api: DownwardAPIVolumeSource | None = field(default=None, name="downwardAPI")
     projected: ProjectedVolumeSource | None = None
+    persistent_volume_claim: PersistentVolumeClaimVolumeSource | None = None
+    ephemeral: EphemeralVolumeSource | None = None
 
     @property
     def is_in_memory(self) -> bool:
@@ -187,6 +201,13 @@ class VolumeMount(Model, frozen=True, kw_only=True):
 
 Volumes = Annotated[tuple[Volume, ...], Meta(extra={"merge_key": "name", "retain_keys": True})]
 VolumeMounts = Annotated[tuple[VolumeMount, ...], Meta(extra={"merge_key": "mountPath"})]
+
+
+def claim_name(pod: str, volume: Volume) -> str:
+    """The claim that a volume of this pod means; empty for any other volume."""
+    if volume.persistent_volume_claim is not None:
+        return volume.persistent_volume_claim.claim_name
+    return f"{pod}-{volume.name}" if volume.ephemeral is not None else ""
 
 
 def projections(volume: Volume) -> tuple[VolumeProjection, ...]:
@@ -228,8 +249,17 @@ def default_volume(volume: Volume) -> Volume:
         projected=volume.projected and replace(volume.projected, default_mode=default_mode(volume)),
         empty_dir=volume.empty_dir
         and replace(volume.empty_dir, size_limit=quantity.canonical(volume.empty_dir.size_limit)),
+        ephemeral=volume.ephemeral and _default_ephemeral(volume.ephemeral),
     )
     return found if sources(found) else replace(found, empty_dir=EmptyDirVolumeSource())
+
+
+def _default_ephemeral(source: EphemeralVolumeSource) -> EphemeralVolumeSource:
+    template = source.volume_claim_template
+    if template is None:
+        return source
+    spec = default_claim_spec(template.spec)
+    return replace(source, volume_claim_template=replace(template, spec=spec))
 
 
 def sources(volume: Volume) -> list[str]:
@@ -241,5 +271,7 @@ def sources(volume: Volume) -> list[str]:
         "secret": volume.secret,
         "downwardAPI": volume.downward_api,
         "projected": volume.projected,
+        "persistentVolumeClaim": volume.persistent_volume_claim,
+        "ephemeral": volume.ephemeral,
     }
     return [name for name, source in named.items() if source is not None]

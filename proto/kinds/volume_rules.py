@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.claim import validate_claim_spec
 from proto.kinds.source import validate_resource_field
 from proto.kinds.volume import (
     DownwardAPIVolumeFile,
@@ -62,6 +63,14 @@ def _validate_source(at: str, volume: Volume) -> list[FieldError]:
         return _validate_empty_dir(at, volume.empty_dir)
     if volume.host_path is not None:
         return _validate_host_path(at, volume.host_path)
+    if volume.persistent_volume_claim is not None:
+        name = volume.persistent_volume_claim.claim_name
+        return [] if name else [validation.required(f"{at}.claimName")]
+    if volume.ephemeral is not None:
+        template = volume.ephemeral.volume_claim_template
+        if template is None:
+            return [validation.required(f"{at}.volumeClaimTemplate")]
+        return validate_claim_spec(f"{at}.volumeClaimTemplate.spec", template.spec)
     errors = _mode(f"{at}.defaultMode", default_mode(volume))
     if volume.projected is not None and not volume.projected.sources:
         errors.append(validation.required(f"{at}.sources", "must specify at least one source"))

@@ -156,7 +156,7 @@ class Cluster:
         return pinning.Configs(live, snapshots)
 
     def plan_replicaset(self, rs: ReplicaSet) -> Plan:
-        return replicaset.plan(rs, self.pods, self.now_ms)
+        return replicaset.plan(REPLICASETS, rs, self.pods, self.now_ms)
 
     def pass_all(self) -> int:
         """Every controller once; returns how much was written."""

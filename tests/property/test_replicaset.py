@@ -3,12 +3,17 @@
 from hypothesis import given, settings, strategies as st
 from msgspec.structs import replace
 
+from orchestrator.core import replicaset as core
 from orchestrator.core.decisions import Create, Remove, UpdateStatus, render
-from orchestrator.core.replicaset import plan
 from proto.kinds.pod import is_active
 from proto.kinds.replicaset import REPLICASETS
 from tests.property.cluster_model import Cluster
 from tests.unit.core.making import NOW_MS, pod, replicaset
+
+
+def plan(rs, pods, now_ms):
+    return core.plan(REPLICASETS, rs, pods, now_ms)
+
 
 SETTINGS = settings(max_examples=80, deadline=None)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node_agent.core.observed import Container, State
 from orchestrator.core.node_verdicts import LOST_REASON
@@ -16,6 +17,7 @@ from proto.kinds.kind import Kind
 from proto.kinds.node import NODES, Node, allocatable
 from proto.kinds.pod import PODS, Pod, is_ready, is_terminated, requests
 from proto.kinds.replicaset import REPLICASETS
+from proto.kinds.statefulset import is_one_of_a_kind
 from proto.messages import Heartbeat
 from proto.meta import condition
 from tests.simulation.cluster import Cluster
@@ -188,8 +190,20 @@ class Invariants:
                 self._fail(f"pod {container.pod.name} runs on {node} and on {self._ran_on[uid]}")
             if self._bound.get(uid) != node:
                 self._fail(f"pod {container.pod.name} started on {node} without being bound to it")
+            self._check_alone(container)
 
         return started
+
+    def _check_alone(self, started: Container) -> None:
+        """Of a stateful set's pod there are never two, wherever they are."""
+        found = self.stored(PODS, started.pod.name, namespace=started.pod.namespace)
+        if found is None or not is_one_of_a_kind(found):
+            return
+        for name, host in self._cluster.hosts.items():
+            for other in host.engine.containers:
+                is_same = replace(other.pod, uid="") == replace(started.pod, uid="")
+                if other.state is State.RUNNING and is_same and other.pod != started.pod:
+                    self._fail(f"there are two of {other.pod.name}: one still runs on {name}")
 
     # -- at rest
 

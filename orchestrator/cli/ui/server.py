@@ -75,6 +75,9 @@ _FIELDS = {
     "node": "nodes",
     "deploy": "deployments",
     "rs": "replica_sets",
+    "rc": "replication_controllers",
+    "sts": "stateful_sets",
+    "ds": "daemon_sets",
     "job": "jobs",
 }
 """Kinds as the page's addresses name them, by their field of `Seen`."""

@@ -178,22 +178,36 @@ async def pause(
 
 
 async def _revisions(session: Session, type: ResourceType, object: Json) -> list[Revision]:
-    """By number: a Deployment's are in the ReplicaSets that it owns."""
-    if type.kind != "Deployment":
-        raise Refused(f"no history is kept of {type.plural}: only deployments have one")
+    """By number: a Deployment's are its ReplicaSets, those of others are ControllerRevisions."""
+    _template_of(type, object)
+    is_deployment = type.kind == "Deployment"
     types = await session.client.types()
-    replica_sets = types.of_kind("apps/v1", "ReplicaSet")
-    found = await session.client.get(replica_sets.path(object["metadata"]["namespace"]))
+    kept = types.of_kind("apps/v1", "ReplicaSet" if is_deployment else "ControllerRevision")
+    found = await session.client.get(kept.path(object["metadata"]["namespace"]))
     uid = object["metadata"]["uid"]
     revisions = []
     for item in found["items"]:
         owners = item["metadata"].get("ownerReferences") or ()
         if any(owner.get("controller") and owner["uid"] == uid for owner in owners):
-            annotations = item["metadata"].get("annotations") or {}
-            template = _without_hash(item["spec"]["template"])
-            cause = annotations.get(CAUSE, "")
-            revisions.append(Revision(int(annotations.get(REVISION, 0)), cause, template))
+            revisions.append(_of_replica_set(item) if is_deployment else _of_revision(item))
     return sorted(revisions, key=lambda revision: revision.number)
+
+
+def _of_replica_set(item: Json) -> Revision:
+    template = _without_hash(item["spec"]["template"])
+    return Revision(_revision_of(item), _cause_of(item), template)
+
+
+def _of_revision(item: Json) -> Revision:
+    """Its data is a patch that puts the template back."""
+    patch = item["data"]["spec"]["template"]
+    template = {field: value for field, value in patch.items() if field != "$patch"}
+    return Revision(item["revision"], _cause_of(item), template)
+
+
+def _cause_of(item: Json) -> str:
+    cause: str = (item["metadata"].get("annotations") or {}).get(CAUSE, "")
+    return cause
 
 
 def _numbered(found: Sequence[Revision], number: int) -> Revision:

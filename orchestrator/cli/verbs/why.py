@@ -169,7 +169,7 @@ async def _absent(
     if type.kind == "Pod" and (gone := explain_gone_pod(namespace, name, seen)):
         return gone
     if is_any:
-        others = (*seen.deployments, *seen.replica_sets, *seen.jobs, *seen.nodes)
+        others = (*seen.workloads, *seen.nodes)
         for other in others:
             if other.metadata.name == name:
                 return explain(other, await around(client, other))

@@ -10,12 +10,16 @@ from orchestrator.cli.why.nodes import explain_node
 from orchestrator.cli.why.others import explain_other
 from orchestrator.cli.why.pods import explain_pod
 from orchestrator.cli.why.seen import Seen
-from orchestrator.cli.why.workloads import explain_deployment, explain_job, explain_replica_set
+from orchestrator.cli.why.sets import explain_daemon_set, explain_stateful_set
+from orchestrator.cli.why.workloads import explain_deployment, explain_job, explain_replicas
+from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
 from proto.kinds.job import Job
 from proto.kinds.node import Node
 from proto.kinds.pod import Pod
 from proto.kinds.replicaset import ReplicaSet
+from proto.kinds.replicationcontroller import ReplicationController
+from proto.kinds.statefulset import StatefulSet
 from proto.meta import Resource
 
 __all__ = ["Explanation", "Finding", "Seen", "Weight", "explain"]
@@ -25,7 +29,7 @@ def explain(found: Resource, seen: Seen) -> Explanation:
     """Why it is as it is.
 
     Args:
-        found: Any object; pods, nodes, deployments, replica sets and jobs are understood best.
+        found: Any object; pods, nodes and what makes pods are understood best.
         seen: What was seen around it; the object itself need not be in it.
     """
     match found:
@@ -35,8 +39,12 @@ def explain(found: Resource, seen: Seen) -> Explanation:
             return explain_node(found, seen)
         case Deployment():
             return explain_deployment(found, seen)
-        case ReplicaSet():
-            return explain_replica_set(found, seen)
+        case ReplicaSet() | ReplicationController():
+            return explain_replicas(found, seen)
+        case StatefulSet():
+            return explain_stateful_set(found, seen)
+        case DaemonSet():
+            return explain_daemon_set(found, seen)
         case Job():
             return explain_job(found, seen)
         case _:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from orchestrator.cli.why.words import kind_name, time_ms
+from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
 from proto.kinds.disruption import PodDisruptionBudget
 from proto.kinds.event import Event
@@ -14,6 +15,8 @@ from proto.kinds.node import Node
 from proto.kinds.pod import Pod
 from proto.kinds.quota import ResourceQuota
 from proto.kinds.replicaset import ReplicaSet
+from proto.kinds.replicationcontroller import ReplicationController
+from proto.kinds.statefulset import StatefulSet
 from proto.meta import Resource
 
 
@@ -35,6 +38,9 @@ class Seen:
     events: Sequence[Event] = ()
     deployments: Sequence[Deployment] = ()
     replica_sets: Sequence[ReplicaSet] = ()
+    replication_controllers: Sequence[ReplicationController] = ()
+    stateful_sets: Sequence[StatefulSet] = ()
+    daemon_sets: Sequence[DaemonSet] = ()
     jobs: Sequence[Job] = ()
     budgets: Sequence[PodDisruptionBudget] = ()
     quotas: Sequence[ResourceQuota] = ()
@@ -48,6 +54,18 @@ class Seen:
     def node(self, name: str) -> Node | None:
         """The node of that name."""
         return self._nodes.get(name)
+
+    @property
+    def workloads(self) -> Sequence[Resource]:
+        """Everything that may have pods, or have what has pods."""
+        return (
+            *self.deployments,
+            *self.replica_sets,
+            *self.replication_controllers,
+            *self.stateful_sets,
+            *self.daemon_sets,
+            *self.jobs,
+        )
 
     def pods_on(self, node: str) -> Sequence[Pod]:
         """The pods bound to a node."""
@@ -122,8 +140,7 @@ class Seen:
 
     @cached_property
     def _controllers(self) -> Mapping[str, Resource]:
-        every: list[Resource] = [*self.deployments, *self.replica_sets, *self.jobs]
-        return {found.metadata.uid: found for found in every}
+        return {found.metadata.uid: found for found in self.workloads}
 
     @cached_property
     def _events(self) -> Mapping[tuple[str, str, str], Sequence[Event]]:

@@ -1,4 +1,4 @@
-"""Why a deployment, a replica set or a job does not have the pods it wants."""
+"""Why a deployment, a replica set (or its elder) or a job does not have the pods it wants."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,10 +7,13 @@ from orchestrator.cli.why import ending, words
 from orchestrator.cli.why.finding import Explanation, Finding, Weight, ordered
 from orchestrator.cli.why.pods import explain_pod, is_plainly_well
 from orchestrator.cli.why.seen import Seen
+from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
 from proto.kinds.job import JOBS, Job
 from proto.kinds.pod import Pod
 from proto.kinds.replicaset import ReplicaSet
+from proto.kinds.replicationcontroller import ReplicationController
+from proto.kinds.statefulset import StatefulSet
 from proto.meta import Condition, Resource, condition
 
 TIMED_OUT = "ProgressDeadlineExceeded"
@@ -25,18 +28,20 @@ def explain_deployment(found: Deployment, seen: Seen) -> Explanation:
         f"deployment {meta.name}: {status.ready_replicas} of {wanted} ready, "
         f"{status.updated_replicas} up to date"
     )
-    return _explained("deploy", found, summary, _of_deployment(found, seen), seen)
+    return explained("deploy", found, summary, _of_deployment(found, seen), seen)
 
 
-def explain_replica_set(found: ReplicaSet, seen: Seen) -> Explanation:
-    """All findings on a replica set and its pods."""
+def explain_replicas(found: ReplicaSet | ReplicationController, seen: Seen) -> Explanation:
+    """All findings on a replica set, or a replication controller, and its pods."""
     wanted = found.spec.replicas or 0
-    summary = f"replica set {found.metadata.name}: {found.status.ready_replicas} of {wanted} ready"
+    is_set = isinstance(found, ReplicaSet)
+    kind, called = ("rs", "replica set") if is_set else ("rc", "replication controller")
+    summary = f"{called} {found.metadata.name}: {found.status.ready_replicas} of {wanted} ready"
     findings = [
         *_not_created([found], found.status.conditions, seen),
         *of_pods(seen.pods_of(found), seen),
     ]
-    return _explained("rs", found, summary, findings, seen)
+    return explained(kind, found, summary, findings, seen)
 
 
 def explain_job(found: Job, seen: Seen) -> Explanation:
@@ -47,12 +52,13 @@ def explain_job(found: Job, seen: Seen) -> Explanation:
         f"job {found.metadata.name}: {status.succeeded} of {wanted} succeeded, "
         f"{status.active} active, {status.failed} failed"
     )
-    return _explained("job", found, summary, _of_job(found, seen), seen)
+    return explained("job", found, summary, _of_job(found, seen), seen)
 
 
-def _explained(
+def explained(
     kind: str, found: Resource, summary: str, findings: Iterable[Finding], seen: Seen
 ) -> Explanation:
+    """What all kinds of workloads have in common."""
     every = ordered([*ending.findings_of(found, seen), *findings])
     fine = Finding(
         weight=Weight.FINE, reason="Fine", what="It has what it wants; nothing to explain"
@@ -86,26 +92,37 @@ def _of_deployment(found: Deployment, seen: Seen) -> Iterator[Finding]:
             what="It is paused: changes of its template wait",
             next=(f"longshore rollout resume deploy/{name}{inside}",),
         )
+    yield from idle("deploy", found, seen)
+    sets = seen.replica_sets_of(found)
+    yield from _not_created(sets, found.status.conditions, seen)
+    yield from of_pods(seen.pods_of(found), seen)
+
+
+def idle(kind: str, found: Deployment | StatefulSet, seen: Seen) -> Iterator[Finding]:
+    """That nothing is asked for, or not yet."""
+    name, inside = found.metadata.name, seen.inside(found.metadata.namespace)
     if found.spec.replicas == 0:
         yield Finding(
             weight=Weight.NOTE,
             reason="ScaledToZero",
             what="It is scaled to 0 replicas, so it has no pods",
-            next=(f"longshore scale deploy/{name} --replicas=1{inside}",),
+            next=(f"longshore scale {kind}/{name} --replicas=1{inside}",),
         )
+    yield from not_looked_at(found)
+
+
+def not_looked_at(found: Deployment | StatefulSet | DaemonSet) -> Iterator[Finding]:
+    """That its status is about an earlier spec."""
     if found.status.observed_generation < found.metadata.generation:
         yield Finding(
             weight=Weight.NOTE,
             reason="NotLookedAt",
             what="The control plane has not looked at its latest change yet",
         )
-    sets = seen.replica_sets_of(found)
-    yield from _not_created(sets, found.status.conditions, seen)
-    yield from of_pods(seen.pods_of(found), seen)
 
 
 def _not_created(
-    sets: Sequence[ReplicaSet], conditions: Sequence[Condition], seen: Seen
+    sets: Sequence[ReplicaSet | ReplicationController], conditions: Sequence[Condition], seen: Seen
 ) -> Iterator[Finding]:
     """Pods that the API refuses: a quota, most of all."""
     failure = condition(conditions, "ReplicaFailure")

@@ -119,9 +119,15 @@ def selected(table: NodeTable, term: NodeSelectorTerm) -> Mask:
     for found in term.match_expressions:
         mask &= _satisfying(table, found, table.labels.get(found.key, {}))
     for found in term.match_fields:
-        names = {name: (row,) for name, row in table.rows.items()}
-        mask &= _satisfying(table, found, names if found.key == NAME_FIELD else {})
+        mask &= _named(table, found)
     return mask
+
+
+def _named(table: NodeTable, found: NodeSelectorRequirement) -> Mask:
+    """The same of names, which are looked up: each daemon pod requires another."""
+    names = found.values if found.key == NAME_FIELD else ()
+    listed = _rows(table, [table.rows[name] for name in names if name in table.rows])
+    return listed if found.operator == "In" else ~listed
 
 
 def _satisfying(

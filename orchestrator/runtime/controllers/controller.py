@@ -5,10 +5,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from orchestrator.core.decisions import Plan
+from orchestrator.core.ownership import selector_of
 from orchestrator.world import Entry, World
 from proto.kinds.kind import Kind
+from proto.meta import Resource
 
 K = TypeVar("K", bound=tuple[str, ...])
+R = TypeVar("R", bound=Resource)
 
 Name = tuple[str, str]
 """Namespace and name."""
@@ -59,6 +62,12 @@ def wakes(world: World, kind: Kind[Any], entry: Entry) -> Iterator[Name]:
             yield entry.namespace, owner.name
         return
     for candidate in world.objects(kind, entry.namespace):
-        selector = candidate.spec.selector
-        if selector is not None and selector.matches(entry.object.metadata.labels):
+        selector = selector_of(candidate)
+        if not selector.is_empty and selector.matches(entry.object.metadata.labels):
             yield entry.namespace, candidate.metadata.name
+
+
+def candidates(world: World, owner: Resource, kind: Kind[R]) -> list[R]:
+    """What an object owns of a kind, and what in its namespace it may adopt: nobody owns that."""
+    meta = owner.metadata
+    return [*world.owned_by(meta.uid, kind), *world.orphans(kind, meta.namespace)]

@@ -521,14 +521,14 @@ def test_what_is_not_done_is_refused_by_name(kubectl) -> None:
     pod = f"""
 apiVersion: v1
 kind: Pod
-metadata: {{name: claims}}
+metadata: {{name: elsewhere}}
 spec:
   containers: [{{name: c, image: {NGINX}}}]
-  volumes: [{{name: v, persistentVolumeClaim: {{claimName: c}}}}]
+  volumes: [{{name: v, nfs: {{server: s, path: /p}}}}]
 """
     said = kubectl.fails("apply", "-f", "-", given=pod)
-    assert "spec.volumes[0].persistentVolumeClaim: Forbidden: not supported by Longshore" in said
-    nowhere = pod.replace("persistentVolumeClaim: {claimName: c}", "emptyDir: {}").replace(
+    assert "spec.volumes[0].nfs: Forbidden: not supported by Longshore" in said
+    nowhere = pod.replace("nfs: {server: s, path: /p}", "emptyDir: {}").replace(
         "image: ", "volumeMounts: [{name: other, mountPath: /v}], image: "
     )
     said = kubectl.fails("apply", "-f", "-", given=nowhere)

@@ -203,12 +203,16 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
 
 ACTED_ON = (
     "ConfigMap",
+    "ControllerRevision",
+    "DaemonSet",
     "Lease",
     "LimitRange",
     "PodDisruptionBudget",
     "PriorityClass",
+    "ReplicationController",
     "ResourceQuota",
     "Secret",
+    "StatefulSet",
 )
 
 

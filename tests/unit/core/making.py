@@ -2,7 +2,15 @@
 
 from msgspec.structs import replace
 
+from proto.kinds.claim import PersistentVolumeClaimSpec, VolumeResources
 from proto.kinds.container import Container, ContainerPort, ContainerStatus, ResourceRequirements
+from proto.kinds.daemonset import (
+    DAEMON_SETS,
+    DaemonSet,
+    DaemonSetSpec,
+    DaemonSetUpdateStrategy,
+    RollingUpdateDaemonSet,
+)
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     Deployment,
@@ -13,6 +21,15 @@ from proto.kinds.deployment import (
 from proto.kinds.node import NODES, Node, NodeSpec, NodeStatus, Taint
 from proto.kinds.pod import PODS, Pod, PodSpec, PodStatus, PodTemplateSpec, Toleration
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetSpec
+from proto.kinds.statefulset import (
+    STATEFUL_SETS,
+    ClaimRetentionPolicy,
+    RollingUpdateStatefulSet,
+    StatefulSet,
+    StatefulSetSpec,
+    StatefulSetUpdateStrategy,
+)
+from proto.kinds.storage import PersistentVolumeClaim
 from proto.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, format_time
 
 NOW_MS = 1_700_000_000_000
@@ -23,6 +40,12 @@ def template(image: str = "web:1", labels: dict[str, str] | None = None) -> PodT
     return PodTemplateSpec(
         metadata=ObjectMeta(labels=labels or {"app": "web"}),
         spec=PodSpec(containers=(Container(name="main", image=image),)),
+    )
+
+
+def metadata(uid: str) -> ObjectMeta:
+    return ObjectMeta(
+        name="web", namespace="default", uid=uid, generation=1, creation_timestamp=NOW
     )
 
 
@@ -45,9 +68,7 @@ def deployment(
     )
     return DEPLOYMENTS.defaults(
         Deployment(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="d1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("d1"),
             spec=DeploymentSpec(
                 replicas=replicas,
                 selector=LabelSelector(match_labels={"app": "web"}),
@@ -62,14 +83,85 @@ def deployment(
 def replicaset(replicas: int = 3, **spec: object) -> ReplicaSet:
     return REPLICASETS.defaults(
         ReplicaSet(
-            metadata=ObjectMeta(
-                name="web", namespace="default", uid="rs1", generation=1, creation_timestamp=NOW
-            ),
+            metadata=metadata("rs1"),
             spec=ReplicaSetSpec(
                 replicas=replicas,
                 selector=LabelSelector(match_labels={"app": "web"}),
                 template=template(),
                 **spec,
+            ),
+        )
+    )
+
+
+def statefulset(
+    replicas: int = 3,
+    *,
+    parallel: bool = False,
+    partition: int | None = None,
+    unavailable: int | str | None = None,
+    on_delete: bool = False,
+    claims: tuple[str, ...] = (),
+    keeping: tuple[str, str] = ("Retain", "Retain"),
+    **spec: object,
+) -> StatefulSet:
+    """`keeping`: whenDeleted and whenScaled."""
+    rolling = RollingUpdateStatefulSet(partition=partition, max_unavailable=unavailable)
+    strategy = (
+        StatefulSetUpdateStrategy(type="OnDelete")
+        if on_delete
+        else StatefulSetUpdateStrategy(type="RollingUpdate", rolling_update=rolling)
+    )
+    deleted, scaled = keeping
+    return STATEFUL_SETS.defaults(
+        StatefulSet(
+            metadata=metadata("s1"),
+            spec=StatefulSetSpec(
+                replicas=replicas,
+                service_name="nginx",
+                selector=LabelSelector(match_labels={"app": "web"}),
+                pod_management_policy="Parallel" if parallel else "OrderedReady",
+                update_strategy=strategy,
+                volume_claim_templates=tuple(map(claim_template, claims)),
+                persistent_volume_claim_retention_policy=ClaimRetentionPolicy(
+                    when_deleted=deleted, when_scaled=scaled
+                ),
+                **{"template": template()} | spec,
+            ),
+        )
+    )
+
+
+def claim_template(name: str) -> PersistentVolumeClaim:
+    return PersistentVolumeClaim(
+        metadata=ObjectMeta(name=name),
+        spec=PersistentVolumeClaimSpec(
+            access_modes=("ReadWriteOnce",),
+            resources=VolumeResources(requests={"storage": "1Gi"}),
+        ),
+    )
+
+
+def daemonset(
+    *,
+    surge: int | str = 0,
+    unavailable: int | str = 1,
+    on_delete: bool = False,
+    **spec: object,
+) -> DaemonSet:
+    rolling = RollingUpdateDaemonSet(max_surge=surge, max_unavailable=unavailable)
+    strategy = (
+        DaemonSetUpdateStrategy(type="OnDelete")
+        if on_delete
+        else DaemonSetUpdateStrategy(type="RollingUpdate", rolling_update=rolling)
+    )
+    return DAEMON_SETS.defaults(
+        DaemonSet(
+            metadata=metadata("ds1"),
+            spec=DaemonSetSpec(
+                selector=LabelSelector(match_labels={"app": "web"}),
+                update_strategy=strategy,
+                **{"template": template()} | spec,
             ),
         )
     )

@@ -7,6 +7,7 @@ from orchestrator.core.decisions import Create, Update, UpdateStatus, render
 from orchestrator.core.replicaset import PodRefused
 from orchestrator.core.rollout import Share
 from orchestrator.core.rollout_status import status_of
+from orchestrator.core.template_hash import template_hash
 from proto.kinds.deployment import (
     DEPLOYMENTS,
     DESIRED_ANNOTATION,
@@ -49,7 +50,7 @@ def full_template(cluster, image):
 def test_a_new_deployment_makes_its_replica_set_at_full_size_and_says_so():
     found = deployment(3)
     plan = core.plan(found, [], {}, NOW_MS)
-    name = f"web-{core.template_hash(found.spec.template, 0)}"
+    name = f"web-{template_hash(found.spec.template, 0)}"
     assert render(plan.decisions) == (
         f"create replicaset {name}: of the present template, with 3 pods\n"
         f"Normal ScalingReplicaSet on deployment web: Scaled up replica set {name} from 0 to 3\n"
@@ -63,7 +64,7 @@ def test_a_replica_set_carries_hash_owner_revision_and_the_numbers_it_was_sized_
     found = deployment(3, surge=2)
     found = replace(found, metadata=replace(found.metadata, annotations=annotations))
     (rs,) = (d.object for d in core.plan(found, [], {}, NOW_MS).decisions if isinstance(d, Create))
-    hash_ = core.template_hash(found.spec.template, 0)
+    hash_ = template_hash(found.spec.template, 0)
     assert rs.metadata.name == f"web-{hash_}"
     assert (
         rs.metadata.labels == rs.spec.template.metadata.labels == {"app": "web", HASH_LABEL: hash_}
@@ -82,12 +83,12 @@ def test_a_replica_set_carries_hash_owner_revision_and_the_numbers_it_was_sized_
 
 
 def test_hashes_are_those_of_the_content_and_read_as_names():
-    assert core.template_hash(template(), 0) == core.template_hash(template(), 0)
-    assert core.template_hash(template(), 0) != core.template_hash(template("web:2"), 0)
-    assert core.template_hash(template(), 0) != core.template_hash(template(), 1)
+    assert template_hash(template(), 0) == template_hash(template(), 0)
+    assert template_hash(template(), 0) != template_hash(template("web:2"), 0)
+    assert template_hash(template(), 0) != template_hash(template(), 1)
     one_way = template(labels={"a": "1", "b": "2"})
     other_way = template(labels={"b": "2", "a": "1"})
-    assert core.template_hash(one_way, 0) == core.template_hash(other_way, 0)
+    assert template_hash(one_way, 0) == template_hash(other_way, 0)
 
 
 def test_a_settled_deployment_is_left_alone():
@@ -115,7 +116,7 @@ def test_a_rollout_grows_the_new_one_by_its_surge_and_waits_for_it():
     (old,) = cluster.replicasets
     change(cluster, template=full_template(cluster, "web:2"))
     plan = cluster.plan_deployment()
-    new = f"web-{core.template_hash(cluster.deployment.spec.template, 0)}"
+    new = f"web-{template_hash(cluster.deployment.spec.template, 0)}"
     assert render(plan.decisions) == (
         f"create replicaset {new}: of the present template, with 1 pods\n"
         f"Normal ScalingReplicaSet on deployment web: Scaled up replica set {new} from 0 to 1\n"
@@ -134,7 +135,7 @@ def test_pods_that_do_not_work_go_first():
     cluster = running(deployment(4, surge=0, unavailable=1))
     change(cluster, template=full_template(cluster, "web:broken"))
     cluster.pass_all()
-    broken = f"web-{core.template_hash(cluster.deployment.spec.template, 0)}"
+    broken = f"web-{template_hash(cluster.deployment.spec.template, 0)}"
     for _ in range(4):
         for pod in cluster.pods:
             if pod.metadata.deletion_timestamp:
@@ -244,7 +245,7 @@ def test_a_finished_rollout_does_not_time_out_when_a_pod_fails_later():
 
 def test_a_replica_set_of_another_template_under_the_same_name_makes_it_count_a_collision():
     found = deployment(3)
-    name = f"web-{core.template_hash(found.spec.template, 0)}"
+    name = f"web-{template_hash(found.spec.template, 0)}"
     other = replicaset(1)
     other = replace(
         other,

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from orchestrator.core.decisions import Update, UpdateStatus, render
 from orchestrator.core.node_lifecycle import Memory, State, Verdict
 from orchestrator.core.node_verdicts import is_lost, plan, pods_of_lost_node, remembered
-from proto.kinds.node import NOT_READY_TAINT, UNREACHABLE_TAINT, Taint
+from proto.kinds.node import NOT_READY_TAINT, OUT_OF_SERVICE_TAINT, UNREACHABLE_TAINT, Taint
 from proto.kinds.pod import Toleration
 from proto.meta import condition, format_time
 from tests.unit.core.making import NOW, NOW_MS, node, pod
@@ -168,3 +168,29 @@ def test_the_written_node_keeps_what_others_wrote():
     after = written((found, LOST))
     assert after.metadata.labels["disk"] == "ssd"
     assert after.spec.unschedulable
+
+
+def of_a_stateful_set(**kwargs):
+    found = pod("web-0", owner="web", node="n1", ready_since_ms=0, **kwargs)
+    (owner,) = found.metadata.owner_references
+    owners = (replace(owner, kind="StatefulSet"),)
+    return replace(found, metadata=replace(found.metadata, owner_references=owners))
+
+
+def test_a_stateful_sets_pod_stays_on_a_lost_node_even_while_it_is_deleted():
+    found = pods_of_lost_node(lost(), [of_a_stateful_set()], NOW_MS)
+    assert render(found.decisions) == (
+        "update status of pod web-0: its node n1 is lost\n"
+        "Warning NodeLost on pod web-0: Node n1 is lost: the pod waits for it"
+    )
+    found = pods_of_lost_node(lost(), [of_a_stateful_set(deleting=True)], NOW_MS)
+    assert "delete pod" not in render(found.decisions)
+
+
+def test_it_goes_when_somebody_vouches_that_the_node_is_off():
+    off = Taint(key=OUT_OF_SERVICE_TAINT, value="nodeshutdown", effect="NoExecute")
+    node_ = lost()
+    node_ = replace(node_, spec=replace(node_.spec, taints=(*node_.spec.taints, off)))
+    for found in (of_a_stateful_set(), of_a_stateful_set(deleting=True)):
+        (removed, _) = pods_of_lost_node(node_, [found], NOW_MS).decisions
+        assert removed.grace_s == 0

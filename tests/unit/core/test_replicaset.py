@@ -2,9 +2,20 @@
 
 from msgspec.structs import replace
 
+from orchestrator.core import replicaset as core
 from orchestrator.core.decisions import Create, Update, UpdateStatus, render
-from orchestrator.core.replicaset import BURST, least_useful_first, plan
+from orchestrator.core.replicaset import BURST, least_useful_first
+from proto.kinds.replicaset import REPLICASETS
+from proto.kinds.replicationcontroller import (
+    REPLICATION_CONTROLLERS,
+    ReplicationController,
+    ReplicationControllerSpec,
+)
 from tests.unit.core.making import NOW_MS, pod, replicaset
+
+
+def plan(rs, pods, now_ms):
+    return core.plan(REPLICASETS, rs, pods, now_ms)
 
 
 def status_of(found):
@@ -143,3 +154,18 @@ def test_ready_pods_go_before_available_ones_and_after_the_others():
     ]
     names = [found.metadata.name for found in least_useful_first(pods, 30, NOW_MS)]
     assert names == ["starting", "ready", "available"]
+
+
+def test_a_replication_controller_gets_the_very_same_plan():
+    rs = replicaset(2)
+    spec = ReplicationControllerSpec(
+        replicas=2, selector={"app": "web"}, template=rs.spec.template, min_ready_seconds=0
+    )
+    rc = REPLICATION_CONTROLLERS.defaults(ReplicationController(metadata=rs.metadata, spec=spec))
+    for pods in ([], [ready("web-a")], [ready(f"web-{n}") for n in range(4)], [pod("stray")]):
+        found = core.plan(REPLICATION_CONTROLLERS, rc, pods, NOW_MS)
+        wanted = render(plan(rs, pods, NOW_MS).decisions)
+        assert render(found.decisions) == wanted.replace("replicaset", "replicationcontroller")
+    (created, _, _) = core.plan(REPLICATION_CONTROLLERS, rc, [], NOW_MS).decisions
+    owner = created.object.metadata.controller
+    assert (owner.api_version, owner.kind) == ("v1", "ReplicationController")

@@ -25,6 +25,9 @@ def projected(*sources: dict) -> list[dict]:
     return volume(projected={"sources": list(sources)})
 
 
+WANTED = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+
+
 def test_volumes_get_the_defaults_of_kubernetes():
     found = spec(
         [
@@ -35,6 +38,8 @@ def test_volumes_get_the_defaults_of_kubernetes():
             {"name": "e", "downwardAPI": {}},
             {"name": "f", "projected": {"sources": []}},
             {"name": "g", "emptyDir": {"medium": "Memory", "sizeLimit": 1048576}},
+            {"name": "h", "persistentVolumeClaim": {"claimName": "x"}},
+            {"name": "i", "ephemeral": {"volumeClaimTemplate": {"spec": WANTED}}},
         ]
     )
     assert codec.decode_any(codec.encode(found))["volumes"] == [
@@ -45,6 +50,15 @@ def test_volumes_get_the_defaults_of_kubernetes():
         {"name": "e", "downwardAPI": {"defaultMode": 420}},
         {"name": "f", "projected": {"defaultMode": 420}},
         {"name": "g", "emptyDir": {"medium": "Memory", "sizeLimit": "1048576"}},
+        {"name": "h", "persistentVolumeClaim": {"claimName": "x"}},
+        {
+            "name": "i",
+            "ephemeral": {
+                "volumeClaimTemplate": {
+                    "spec": {**WANTED, "volumeMode": "Filesystem"},
+                }
+            },
+        },
     ]
     assert default_spec(found) == found
 
@@ -55,6 +69,21 @@ ITEM = {"key": "k", "path": "p"}
 @pytest.mark.parametrize(
     ("volumes", "field", "says"),
     [
+        (
+            volume(persistentVolumeClaim={"claimName": ""}),
+            "spec.volumes[0].persistentVolumeClaim.claimName",
+            "Required value",
+        ),
+        (
+            volume(ephemeral={}),
+            "spec.volumes[0].ephemeral.volumeClaimTemplate",
+            "Required value",
+        ),
+        (
+            volume(ephemeral={"volumeClaimTemplate": {"spec": {**WANTED, "accessModes": []}}}),
+            "spec.volumes[0].ephemeral.volumeClaimTemplate.spec.accessModes",
+            "at least 1 access mode is required",
+        ),
         ([{"name": "A"}], "spec.volumes[0].name", "RFC 1123 label"),
         ([{"name": "v"}, {"name": "v"}], "spec.volumes[1].name", 'Duplicate value: "v"'),
         (
