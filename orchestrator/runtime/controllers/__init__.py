@@ -10,12 +10,15 @@ from typing import Any, Final
 from orchestrator.runtime.controllers.accounts import Accounts
 from orchestrator.runtime.controllers.budgets import Budgets
 from orchestrator.runtime.controllers.controller import Controller
+from orchestrator.runtime.controllers.cronjobs import CronJobs
 from orchestrator.runtime.controllers.definitions import Definitions
 from orchestrator.runtime.controllers.deployments import Deployments
 from orchestrator.runtime.controllers.evictions import Evictions
 from orchestrator.runtime.controllers.garbage import Garbage
+from orchestrator.runtime.controllers.jobs import Jobs
 from orchestrator.runtime.controllers.namespaces import Namespaces
 from orchestrator.runtime.controllers.replicasets import ReplicaSets
+from orchestrator.runtime.controllers.uncounted import Uncounted
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto.kinds.kind import Kind
@@ -23,12 +26,15 @@ from proto.kinds.kind import Kind
 ALL: Final[tuple[type[Controller[Any]], ...]] = (
     Accounts,
     Budgets,
+    CronJobs,
     Definitions,
     Deployments,
     Evictions,
     Garbage,
+    Jobs,
     Namespaces,
     ReplicaSets,
+    Uncounted,
 )
 
 
