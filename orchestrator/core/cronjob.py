@@ -16,7 +16,13 @@ from orchestrator.core import schedule
 from orchestrator.core.decisions import Create, Decision, Emit, Plan, Remove, UpdateStatus
 from orchestrator.core.ownership import reference
 from orchestrator.core.schedule import Schedule
-from proto.kinds.cronjob import CRON_JOBS, SCHEDULED_ANNOTATION, CronJob, CronJobStatus
+from proto.kinds.cronjob import (
+    BY_HAND_ANNOTATION,
+    CRON_JOBS,
+    SCHEDULED_ANNOTATION,
+    CronJob,
+    CronJobStatus,
+)
 from proto.kinds.event import ObjectReference
 from proto.kinds.job import JOBS, Job, ending_of
 from proto.meta import ObjectMeta, format_time, parse_time_ms
@@ -229,11 +235,19 @@ def _noticed(found: CronJob, jobs: Sequence[Job]) -> Iterator[Emit]:
         if is_known and ending is not None:
             message = f"Saw completed job: {name}, condition: {ending.type}"
             yield _told(found, "Normal", "SawCompletedJob", message)
-        elif ending is None and _scheduled_ms(found, job) is None:
+        elif ending is None and _scheduled_ms(found, job) is None and not _is_by_hand(job):
             message = f"Saw a job that the controller did not create or forgot: {name}"
             yield _told(found, "Warning", "UnexpectedJob", message)
     for name in known.values():
         yield _told(found, "Normal", "MissingJob", f"Active job went missing: {name}")
+
+
+def _is_by_hand(job: Job) -> bool:
+    """Whether somebody asked for it by ``kubectl create job --from``: no surprise, so no warning.
+
+    Kubernetes warns of these as well.
+    """
+    return job.metadata.annotations.get(BY_HAND_ANNOTATION) == "manual"
 
 
 def _history(found: CronJob, jobs: Sequence[Job]) -> Iterator[Decision]:

@@ -15,6 +15,9 @@ from proto.meta import Model, ObjectMeta, Resource, Time, format_selector, parse
 SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp"
 """Of a job: when it was to begin, in its cron job's time zone."""
 
+BY_HAND_ANNOTATION = "cronjob.kubernetes.io/instantiate"
+"""Of a job that somebody made from a cron job: ``manual``."""
+
 NAME_MAX = 52
 """Its jobs' names have 11 characters more, and must be labels."""
 

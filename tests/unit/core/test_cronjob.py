@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.decisions import render
-from proto.kinds.cronjob import CRON_JOBS, SCHEDULED_ANNOTATION
+from proto.kinds.cronjob import BY_HAND_ANNOTATION, CRON_JOBS, SCHEDULED_ANNOTATION
 from proto.kinds.job import JOBS
 from proto.meta import ObjectMeta, OwnerReference, format_time
 from tests.property.batch_model import NOW_MS, Batch, a_cron_job, a_job
@@ -147,7 +147,8 @@ def test_without_a_history_no_job_is_made_twice():
     assert batch.later(1).jobs == []
 
 
-def test_a_job_made_by_hand_is_told_of_and_does_not_count_as_active():
+@pytest.mark.parametrize("is_by_hand", [True, False])
+def test_a_job_that_somebody_else_made_does_not_count_as_active(is_by_hand):
     batch = begun(concurrency_policy="Forbid")
     owner = batch.cron_job.metadata
     reference = OwnerReference(
@@ -157,12 +158,13 @@ def test_a_job_made_by_hand_is_told_of_and_does_not_count_as_active():
     meta = ObjectMeta(
         name="now",
         namespace="default",
-        annotations={"cronjob.kubernetes.io/instantiate": "manual"},
+        annotations={BY_HAND_ANNOTATION: "manual"} if is_by_hand else {},
         owner_references=(reference,),
     )
     batch.create(JOBS, replace(job, metadata=meta))
     batch.rest()
-    assert "Saw a job that the controller did not create or forgot: now" in batch.events
+    said = "Saw a job that the controller did not create or forgot: now" in batch.events
+    assert said is not is_by_hand
     assert batch.cron_job.status.active == ()
     batch.later(600)
     assert names(batch) == [name(10), "now"]
