@@ -91,12 +91,17 @@ class Run:
         raise AssertionError(f"never over: {self.batch.job.status}")
 
 
-@SETTINGS
-@given(spec=shapes, events=steps)
-def test_every_job_comes_to_an_end_and_successes_are_counted_once(spec, events):
+def ran(spec, events) -> Run:
     run = Run(**spec)
     for step, which in events:
         run.take(step, which)
+    return run
+
+
+@SETTINGS
+@given(spec=shapes, events=steps)
+def test_every_job_comes_to_an_end_and_successes_are_counted_once(spec, events):
+    run = ran(spec, events)
     run.finish()
     batch, status = run.batch, run.batch.job.status
     if ending_of(batch.job).type == "Complete":
@@ -113,9 +118,7 @@ def test_every_job_comes_to_an_end_and_successes_are_counted_once(spec, events):
 @SETTINGS
 @given(spec=limits_per_index, events=steps)
 def test_every_index_succeeds_or_fails_and_never_both(spec, events):
-    run = Run(**spec)
-    for step, which in events:
-        run.take(step, which)
+    run = ran(spec, events)
     run.finish()
     status = run.batch.job.status
     completed = indexes.parsed(status.completed_indexes, 99)
@@ -128,10 +131,7 @@ def test_every_index_succeeds_or_fails_and_never_both(spec, events):
 @SETTINGS
 @given(spec=shapes, events=steps, order=st.randoms(use_true_random=False))
 def test_what_is_settled_is_left_alone_and_order_is_irrelevant(spec, events, order):
-    run = Run(**spec)
-    for step, which in events:
-        run.take(step, which)
-    batch = run.batch
+    batch = ran(spec, events).batch
     before = render(batch.plan_job().decisions)
     shuffled = list(batch.objects.items())
     order.shuffle(shuffled)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.cli.why import ending, words
 from orchestrator.cli.why.finding import Explanation, Finding, Weight, ordered
+from orchestrator.cli.why.others import warnings_of
 from orchestrator.cli.why.seen import Seen
 from orchestrator.cli.why.workloads import explain_job
 from proto.kinds.cronjob import CronJob
@@ -34,13 +35,7 @@ def _findings(found: CronJob, seen: Seen) -> Iterator[Finding]:
             reason="Suspended",
             what="It is suspended: no jobs are begun",
         )
-    for event in seen.events_of(found, warnings=True)[:3]:
-        yield Finding(
-            weight=Weight.PROBLEM,
-            reason=event.reason,
-            what=event.message.strip(),
-            evidence=(words.told(event, seen.now_ms),),
-        )
+    yield from warnings_of(found, seen)
     if held := seen.events_of(found, "JobAlreadyActive")[:1]:
         yield Finding(
             weight=Weight.NOTE,
