@@ -88,7 +88,8 @@ class Batch(Cluster):
             done += self.perform(plans[-1].decisions)
         known = {job.metadata.uid for job in self.jobs}
         for pod in self.pods:
-            if pod.metadata.controller.uid not in known and is_tracked(pod):
+            owner = pod.metadata.controller
+            if (owner is None or owner.uid not in known) and is_tracked(pod):
                 done += self.perform(job_plan.orphaned(pod).decisions)
         self.wake_at_ms = min(
             (found.wake_at_ms for found in plans if found.wake_at_ms is not None), default=None

@@ -91,6 +91,8 @@ def _after(job: Job, pods: Iterable[Pod], ended_ms: int, now_ms: int) -> Plan:
 def _work(view: View, verdict: Verdict | None, now_ms: int) -> Plan:
     if view.job.metadata.deletion_timestamp:
         return Plan()
+    if verdict is not None and not verdict.is_written:  # or what is ended would decide otherwise
+        return Plan()
     if verdict is not None:
         return Plan(tuple(its_pods.ended(view, f"its job is decided: {verdict.reason}")))
     return its_pods.manage(view, now_ms)

@@ -15,8 +15,9 @@ from proto.kinds.jobpolicy import (
     SuccessRule,
 )
 from proto.kinds.pod import PODS
-from proto.meta import condition, format_time
+from proto.meta import LabelSelector, ObjectMeta, condition, format_time
 from tests.property.batch_model import NOW_MS, Batch, a_job
+from tests.unit.core import making
 
 
 def begun(**spec):
@@ -460,6 +461,31 @@ def test_a_job_that_is_being_deleted_makes_nothing_and_lets_its_pods_go():
     batch.rest()
     assert len(batch.pods) == 2
     assert not any(pod.metadata.finalizers for pod in batch.pods)
+
+
+def test_a_pod_that_its_selector_fits_is_adopted_and_counted():
+    labels = {"app": "sums"}
+    batch = Batch()
+    batch.create(PODS, making.pod("stray", labels=labels))
+    job = a_job(manual_selector=True, selector=LabelSelector(match_labels=labels))
+    template = replace(job.spec.template, metadata=ObjectMeta(labels=labels))
+    batch.create(JOBS, replace(job, spec=replace(job.spec, template=template)))
+    batch.rest()
+    (adopted,) = batch.pods
+    assert (adopted.metadata.name, adopted.metadata.finalizers) == ("stray", (TRACKING,))
+    batch.end(adopted)
+    batch.rest()
+    assert batch.told().startswith("0 active, 1 succeeded, 0 failed; ")
+
+
+def test_a_pod_that_fits_no_more_is_let_go_and_replaced():
+    batch = begun()
+    (pod,) = batch.pods
+    batch.update(PODS, replace(pod, metadata=replace(pod.metadata, labels={})))
+    batch.rest()
+    free = batch.again(pod)
+    assert (free.metadata.owner_references, free.metadata.finalizers) == ((), ())
+    assert batch.told() == "1 active, 0 succeeded, 0 failed"
 
 
 def test_a_job_of_another_controller_is_left_alone():
