@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.availability import earliest
 from orchestrator.core.decisions import Emit, Plan, UpdateStatus
+from orchestrator.core.pod_ends import disrupted
 from proto.errors import Ambiguous, FieldError, Forbidden, NotNow
 from proto.kinds.disruption import (
     DISRUPTION_BUDGETS,
@@ -294,12 +295,4 @@ def evicted(pod: Pod, now_ms: int) -> Pod:
     """The pod, which says why it goes."""
     if pod.metadata.deletion_timestamp or is_terminated(pod):
         return pod
-    why = Condition(
-        type="DisruptionTarget",
-        status="True",
-        reason="EvictionByEvictionAPI",
-        message="Eviction API: evicting",
-        last_transition_time=format_time(now_ms),
-    )
-    conditions = with_condition(pod.status.conditions, why)
-    return replace(pod, status=replace(pod.status, conditions=conditions))
+    return disrupted(pod, "EvictionByEvictionAPI", "Eviction API: evicting", now_ms)

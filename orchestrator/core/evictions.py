@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from orchestrator.core.availability import earliest
 from orchestrator.core.decisions import Decision, Emit, Plan, Remove, Update
 from orchestrator.core.node_verdicts import tolerated_until_ms
+from orchestrator.core.pod_ends import disrupted
 from proto.kinds.node import NODES, NOT_READY_TAINT, UNREACHABLE_TAINT, Node, Taint
 from proto.kinds.pod import PODS, Pod, is_terminated
 from proto.meta import format_time, parse_time_ms
@@ -39,7 +40,7 @@ def plan(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
             continue
         until_ms = _until_ms(pod, taints)
         if until_ms is not None and until_ms <= now_ms:
-            decisions += _evicted(node, pod)
+            decisions += _evicted(node, pod, now_ms)
         else:
             wake_at_ms = earliest(wake_at_ms, until_ms)
     return Plan(tuple(decisions), wake_at_ms)
@@ -70,10 +71,12 @@ def _until_ms(pod: Pod, taints: Iterable[Taint]) -> int | None:
     )
 
 
-def _evicted(node: Node, pod: Pod) -> tuple[Remove, Emit]:
+def _evicted(node: Node, pod: Pod, now_ms: int) -> tuple[Remove, Emit]:
     meta = pod.metadata
     text = f"Marking for deletion Pod {meta.namespace}/{meta.name}"
+    said = "Taint manager: deleting due to NoExecute taint"
+    going = disrupted(pod, "DeletionByTaintManager", said, now_ms)
     return (
-        Remove(PODS, pod, f"it does not tolerate a taint of node {node.metadata.name}"),
+        Remove(PODS, going, f"it does not tolerate a taint of node {node.metadata.name}"),
         Emit(PODS, pod, "Normal", "TaintManagerEviction", text),
     )

@@ -12,8 +12,9 @@ from msgspec.structs import replace
 
 from orchestrator.core.decisions import Decision, Plan, Remove, Update
 from orchestrator.core.objects import FOREGROUND, ORPHAN
+from orchestrator.core.pod_ends import disrupted, failed
 from proto.kinds.kind import Kind
-from proto.kinds.pod import PODS, Pod
+from proto.kinds.pod import PODS, Pod, is_terminated
 from proto.meta import Resource
 
 Dependent = tuple[Kind[Any], Resource]
@@ -106,18 +107,31 @@ def _without_finalizer(kind: Kind[Any], owner: Resource, finalizer: str) -> Upda
     return Update(kind, changed, f"nothing is left of what {finalizer} waited for")
 
 
-def pods_without_node(pods: Iterable[Pod], nodes: Collection[str]) -> Plan:
+def pods_without_node(pods: Iterable[Pod], nodes: Collection[str], now_ms: int) -> Plan:
     """Remove the pods bound to nodes that do not exist: nobody runs them, and nobody will confirm.
 
     Args:
         pods: Any.
         nodes: Names of all nodes.
+        now_ms: Epoch milliseconds.
     """
     stranded = [pod for pod in pods if pod.spec.node_name and pod.spec.node_name not in nodes]
     stranded.sort(key=lambda pod: (pod.metadata.namespace, pod.metadata.name))
     return Plan(
         tuple(
-            Remove(PODS, pod, f"its node {pod.spec.node_name} does not exist", grace_s=0)
+            Remove(
+                PODS,
+                _stranded(pod, now_ms),
+                f"its node {pod.spec.node_name} does not exist",
+                grace_s=0,
+            )
             for pod in stranded
         )
     )
+
+
+def _stranded(pod: Pod, now_ms: int) -> Pod:
+    """Of a pod that had not ended, as those who wait for its end are to see it."""
+    if is_terminated(pod):
+        return pod
+    return failed(disrupted(pod, "DeletionByPodGC", "PodGC: node no longer exists", now_ms))

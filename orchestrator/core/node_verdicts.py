@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from orchestrator.core.availability import earliest
 from orchestrator.core.decisions import Decision, Emit, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.node_lifecycle import Memory, State, Verdict
+from orchestrator.core.pod_ends import disrupted, failed
 from proto.kinds.node import (
     NODES,
     NOT_READY_TAINT,
@@ -191,7 +192,7 @@ def pods_of_lost_node(node: Node, pods: Iterable[Pod], now_ms: int) -> Plan:
         is_leaving = bool(pod.metadata.deletion_timestamp) and not must_stay
         has_owner = pod.metadata.controller is not None and not must_stay
         if is_leaving or (has_owner and until_ms is not None and until_ms <= now_ms):
-            decisions += _removed(node, pod)
+            decisions += _removed(node, pod, now_ms)
             continue
         decisions += _not_ready(node, pod, now_ms)
         if has_owner:
@@ -232,9 +233,11 @@ def _lost_since_ms(node: Node, now_ms: int) -> int:
     return now_ms
 
 
-def _removed(node: Node, pod: Pod) -> Iterator[Decision]:
+def _removed(node: Node, pod: Pod, now_ms: int) -> Iterator[Decision]:
     name = node.metadata.name
-    yield Remove(PODS, pod, f"its node {name} is lost", grace_s=0)
+    said = "Taint manager: deleting due to NoExecute taint"
+    going = failed(disrupted(pod, "DeletionByTaintManager", said, now_ms))
+    yield Remove(PODS, going, f"its node {name} is lost", grace_s=0)
     yield Emit(PODS, pod, "Warning", "NodeLost", f"Node {name} is lost: removing the pod")
 
 

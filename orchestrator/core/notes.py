@@ -1,6 +1,6 @@
 """What to tell whoever writes a pod, or a template of pods, of what only partly takes effect."""
 
-from proto.kinds.job import CronJobSpec
+from proto.kinds.cronjob import CronJobSpec
 from proto.kinds.pod import PodSpec, PodTemplateSpec
 from proto.meta import Resource
 

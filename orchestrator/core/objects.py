@@ -11,12 +11,13 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import FieldInfo, fields, replace
 
-from orchestrator.core import managed_fields, schema
+from orchestrator.core import managed_fields, schedule, schema
 from orchestrator.core.custom import declared
 from orchestrator.core.managed_fields import Manager
 from proto import codec
 from proto.errors import BadRequest, Conflict, FieldError, Forbidden, Invalid
 from proto.kinds import validation
+from proto.kinds.cronjob import CronJob
 from proto.kinds.definition import CustomResourceDefinition
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import Namespace
@@ -306,6 +307,8 @@ def _check(kind: Kind[R], new: R, old: R | None, subresource: str = "") -> None:
     errors += [error for error in found if error not in errors]
     if isinstance(new, CustomResourceDefinition) and not errors:
         errors += declared.mistakes(new)
+    if isinstance(new, CronJob):
+        errors += schedule.mistakes(new)
     if old is not None:
         errors += _late_finalizers(new, old)
     if subresource == "status":

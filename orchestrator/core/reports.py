@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from orchestrator.core.decisions import Create, Decision, Plan, Remove, Update, UpdateStatus
+from orchestrator.core.pod_ends import DISRUPTION, failed
 from proto.kinds.node import NODES, Node, NodeAddress, NodeStatus
 from proto.kinds.pod import PODS, Pod, PodStatus, is_terminated
 from proto.messages import NodeFacts, NodeReport, PodReport
@@ -13,7 +14,7 @@ from proto.meta import ObjectMeta, condition
 PROBE_ANNOTATION = "longshore.dev/probe-address"
 """Where peers probe the node's host; absent when silence alone counts as its loss."""
 
-NOT_THE_AGENTS = ("PodScheduled", "DisruptionTarget")
+NOT_THE_AGENTS = ("PodScheduled", DISRUPTION)
 """Conditions of a pod that the control plane sets, in their order."""
 
 
@@ -87,7 +88,7 @@ def _node_changes(facts: NodeFacts, node: Node) -> list[Decision]:
 
 def _pod_changes(about: PodReport, pod: Pod) -> list[Decision]:
     if about.is_gone and pod.metadata.deletion_timestamp:
-        return [Remove(PODS, pod, "its node has stopped and removed it", grace_s=0)]
+        return [Remove(PODS, failed(pod), "its node has stopped and removed it", grace_s=0)]
     told = about.status
     if not is_terminated(pod):
         status = merged(pod.status, told)

@@ -17,6 +17,7 @@ from proto.kinds.autoscaler_v1 import AUTOSCALERS_V1
 from proto.kinds.certificate import SIGNING_REQUESTS
 from proto.kinds.configuration import CONFIG_MAPS, SECRETS
 from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
+from proto.kinds.cronjob import CRON_JOBS
 from proto.kinds.daemonset import DAEMON_SETS
 from proto.kinds.definition import DEFINITIONS
 from proto.kinds.deployment import DEPLOYMENTS
@@ -24,7 +25,7 @@ from proto.kinds.disruption import DISRUPTION_BUDGETS
 from proto.kinds.endpoints import ENDPOINT_SLICES, ENDPOINTS
 from proto.kinds.event import EVENTS
 from proto.kinds.ingress import INGRESS_CLASSES, INGRESSES
-from proto.kinds.job import CRON_JOBS, JOBS
+from proto.kinds.job import JOBS
 from proto.kinds.kind import Kind
 from proto.kinds.lease import LEASES
 from proto.kinds.metrics import NODE_METRICS, POD_METRICS

@@ -91,11 +91,22 @@ class Cluster:
             self._store(kind, found)
 
     def delete(
-        self, kind: Kind[Any], name: str, *, grace_s: int | None = None, propagation: str = ""
+        self,
+        kind: Kind[Any],
+        name: str,
+        *,
+        wanted: Any = None,
+        grace_s: int | None = None,
+        propagation: str = "",
     ) -> None:
         old = self.objects.get((kind.plural, name))
         if old is None:
             raise NotFound(name)
+        if wanted is not None:  # a deletion may change what it leaves
+            assert wanted.metadata.resource_version == old.metadata.resource_version, (
+                "a stale write"
+            )
+            old = wanted
         found = objects.prepare_delete(
             kind, old, grace_s=grace_s, propagation=propagation, now_ms=self.now_ms
         )
@@ -128,6 +139,7 @@ class Cluster:
                     self.delete(
                         decision.kind,
                         decision.object.metadata.name,
+                        wanted=decision.object,
                         grace_s=decision.grace_s,
                         propagation=decision.propagation,
                     )

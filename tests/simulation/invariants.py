@@ -13,6 +13,7 @@ from proto import codec, subjects
 from proto.bus import Envelope
 from proto.kinds.configuration import CONFIG_MAPS
 from proto.kinds.deployment import DEPLOYMENTS, Deployment
+from proto.kinds.job import JOBS
 from proto.kinds.kind import Kind
 from proto.kinds.node import NODES, Node, allocatable
 from proto.kinds.pod import PODS, Pod, is_ready, is_terminated, requests
@@ -26,7 +27,7 @@ from tests.simulation.loop import Violation
 HEALTHY_FOR_S = 20.0
 """A verdict may be as old as the longest that a write can be held up."""
 
-MIRRORED = (CONFIG_MAPS, PODS, NODES, DEPLOYMENTS, REPLICASETS)
+MIRRORED = (CONFIG_MAPS, PODS, NODES, DEPLOYMENTS, REPLICASETS, JOBS)
 
 
 class Wanted(Struct, frozen=True):

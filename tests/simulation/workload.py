@@ -14,6 +14,7 @@ from proto.errors import AlreadyExists, NotFound, Retryable, UnknownResult
 from proto.kinds.configuration import CONFIG_MAPS, ConfigMap
 from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.deployment import DEPLOYMENTS, Deployment, DeploymentSpec
+from proto.kinds.job import JOBS, Job
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod, PodSpec, PodTemplateSpec
 from proto.kinds.volume import (
@@ -112,6 +113,14 @@ class Workload:
         """All that were ever sent, which must change nothing."""
         for message in self._messages:
             await self._repeat(*message)
+
+    async def submit(self, job: Job) -> None:
+        """A job; nobody changes it."""
+        await self._until_done(
+            f"create {job.metadata.name}",
+            lambda verbs: verbs.create(JOBS, job),
+            repeated=AlreadyExists,
+        )
 
     # -- operations
 

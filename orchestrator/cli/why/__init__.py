@@ -9,9 +9,11 @@ from orchestrator.cli.why.finding import Explanation, Finding, Weight
 from orchestrator.cli.why.nodes import explain_node
 from orchestrator.cli.why.others import explain_other
 from orchestrator.cli.why.pods import explain_pod
+from orchestrator.cli.why.schedules import explain_cron_job
 from orchestrator.cli.why.seen import Seen
 from orchestrator.cli.why.sets import explain_daemon_set, explain_stateful_set
 from orchestrator.cli.why.workloads import explain_deployment, explain_job, explain_replicas
+from proto.kinds.cronjob import CronJob
 from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
 from proto.kinds.job import Job
@@ -29,7 +31,7 @@ def explain(found: Resource, seen: Seen) -> Explanation:
     """Why it is as it is.
 
     Args:
-        found: Any object; pods, nodes and what makes pods are understood best.
+        found: Any object; pods, nodes and workloads are understood best.
         seen: What was seen around it; the object itself need not be in it.
     """
     match found:
@@ -47,5 +49,7 @@ def explain(found: Resource, seen: Seen) -> Explanation:
             return explain_daemon_set(found, seen)
         case Job():
             return explain_job(found, seen)
+        case CronJob():
+            return explain_cron_job(found, seen)
         case _:
             return explain_other(found, seen)

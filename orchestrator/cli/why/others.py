@@ -45,6 +45,11 @@ def _findings(found: Resource, seen: Seen) -> Iterator[Finding]:
             reason="NotActedOn",
             what=f"{kind.plural.capitalize()} {kind.notice}",
         )
+    yield from warnings_of(found, seen)
+
+
+def warnings_of(found: Resource, seen: Seen) -> Iterator[Finding]:
+    """What the latest warnings say of an object."""
     for event in seen.events_of(found, warnings=True)[:3]:
         yield Finding(
             weight=Weight.PROBLEM,

@@ -81,6 +81,15 @@ class Seen:
         """Those of a deployment, the newest last."""
         return self._replica_sets_by_owner.get(deployment.metadata.uid, ())
 
+    def jobs_of(self, owner: Resource) -> Sequence[Job]:
+        """Those of a cron job, the newest last."""
+        mine = [
+            job
+            for job in self.jobs
+            if (by := job.metadata.controller) is not None and by.uid == owner.metadata.uid
+        ]
+        return sorted(mine, key=lambda job: (job.metadata.creation_timestamp, job.metadata.name))
+
     def controller_of(self, pod: Pod) -> Resource | None:
         """Who stands at the top: the deployment of its replica set, say; None for a bare pod."""
         owner = pod.metadata.controller

@@ -9,7 +9,7 @@ from orchestrator.cli.why.pods import explain_pod, is_plainly_well
 from orchestrator.cli.why.seen import Seen
 from proto.kinds.daemonset import DaemonSet
 from proto.kinds.deployment import Deployment
-from proto.kinds.job import JOBS, Job
+from proto.kinds.job import Job
 from proto.kinds.pod import Pod
 from proto.kinds.replicaset import ReplicaSet
 from proto.kinds.replicationcontroller import ReplicationController
@@ -196,7 +196,7 @@ def _of_job(found: Job, seen: Seen) -> Iterator[Finding]:
         yield Finding(
             weight=Weight.NOTE,
             reason="NoPods",
-            what="It has no pods yet" + (f": jobs {JOBS.notice}" if JOBS.notice else ""),
+            what="It has no pods yet",
             evidence=tuple(words.told(event, seen.now_ms) for event in seen.events_of(found)[:3]),
         )
     complete = condition(found.status.conditions, "Complete")

@@ -10,16 +10,19 @@ from typing import Any, Final
 from orchestrator.runtime.controllers.accounts import Accounts
 from orchestrator.runtime.controllers.budgets import Budgets
 from orchestrator.runtime.controllers.controller import Controller
+from orchestrator.runtime.controllers.cronjobs import CronJobs
 from orchestrator.runtime.controllers.daemonsets import DaemonSets
 from orchestrator.runtime.controllers.definitions import Definitions
 from orchestrator.runtime.controllers.deployments import Deployments
 from orchestrator.runtime.controllers.evictions import Evictions
 from orchestrator.runtime.controllers.garbage import Garbage
+from orchestrator.runtime.controllers.jobs import Jobs
 from orchestrator.runtime.controllers.namespaces import Namespaces
 from orchestrator.runtime.controllers.priorities import Priorities
 from orchestrator.runtime.controllers.quotas import Quotas
 from orchestrator.runtime.controllers.replicasets import ReplicaSets, ReplicationControllers
 from orchestrator.runtime.controllers.statefulsets import StatefulSets
+from orchestrator.runtime.controllers.uncounted import Uncounted
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto.kinds.kind import Kind
@@ -27,17 +30,20 @@ from proto.kinds.kind import Kind
 ALL: Final[tuple[type[Controller[Any]], ...]] = (
     Accounts,
     Budgets,
+    CronJobs,
     DaemonSets,
     Definitions,
     Deployments,
     Evictions,
     Garbage,
+    Jobs,
     Namespaces,
     Priorities,
     Quotas,
     ReplicaSets,
     ReplicationControllers,
     StatefulSets,
+    Uncounted,
 )
 
 

@@ -26,5 +26,5 @@ class Evictions(Controller[tuple[str]]):
         node = self._world.get(NODES, "", name)
         pods = self._world.pods_on(name)
         if node is None:
-            return garbage.pods_without_node(pods, ())
+            return garbage.pods_without_node(pods, (), now_ms)
         return evictions.plan(node, pods, now_ms)

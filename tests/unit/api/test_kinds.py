@@ -12,6 +12,14 @@ from tests.unit.api.server import running
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 POD = {"containers": [{"name": "c", "image": "busybox"}]}
 JOB = {"template": {"spec": POD | {"restartPolicy": "Never"}}}
+INDEXED = JOB | {"completionMode": "Indexed", "completions": 3}
+CODES = {"operator": "In", "values": [1]}
+
+
+def failing(**rule: Any) -> dict[str, Any]:
+    return {"podFailurePolicy": {"rules": [rule]}}
+
+
 WORKLOAD = {
     "selector": {"matchLabels": {"a": "b"}},
     "template": {"metadata": {"labels": {"a": "b"}}, "spec": POD},
@@ -51,7 +59,7 @@ MANIFESTS: dict[str, tuple[str, dict[str, Any], list[Any]]] = {
         {"spec": {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}},
         ["x"],
     ),
-    "Job": (f"apis/batch/v1/{IN_DEFAULT}/jobs", {"spec": JOB}, ["x", "Pending", "0/1", ""]),
+    "Job": (f"apis/batch/v1/{IN_DEFAULT}/jobs", {"spec": JOB}, ["x", "Running", "0/1", ""]),
     "CronJob": (
         f"apis/batch/v1/{IN_DEFAULT}/cronjobs",
         {"spec": {"schedule": "*/5 * * * *", "jobTemplate": {"spec": JOB}}},
@@ -204,7 +212,9 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
 ACTED_ON = (
     "ConfigMap",
     "ControllerRevision",
+    "CronJob",
     "DaemonSet",
+    "Job",
     "Lease",
     "LimitRange",
     "PodDisruptionBudget",
@@ -251,7 +261,56 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ("Job", {"spec": {"template": {"spec": POD}}}, "spec.template.spec.restartPolicy"),
         ("Job", {"spec": JOB | {"parallelism": -1}}, "spec.parallelism"),
         ("Job", {"spec": JOB | {"completionMode": "Odd"}}, "spec.completionMode"),
+        (
+            "Job",
+            {"spec": JOB | {"completionMode": "Indexed", "parallelism": 2}},
+            "spec.completions",
+        ),
+        ("Job", {"spec": JOB | {"backoffLimitPerIndex": 1}}, "spec.backoffLimitPerIndex"),
+        ("Job", {"spec": INDEXED | {"maxFailedIndexes": 1}}, "spec.backoffLimitPerIndex"),
+        ("Job", {"spec": JOB | {"selector": {"matchLabels": {"a": "b"}}}}, "spec.selector"),
+        ("Job", {"spec": JOB | {"manualSelector": True}}, "spec.selector"),
+        ("Job", {"spec": JOB | {"successPolicy": {"rules": []}}}, "spec.successPolicy"),
+        (
+            "Job",
+            {"spec": INDEXED | {"successPolicy": {"rules": [{"succeededIndexes": "1-7"}]}}},
+            "spec.successPolicy.rules[0].succeededIndexes",
+        ),
+        (
+            "Job",
+            {"spec": JOB | {"podFailurePolicy": {"rules": [{"action": "FailJob"}]}}},
+            "spec.podFailurePolicy.rules[0]",
+        ),
+        (
+            "Job",
+            {"spec": JOB | failing(action="FailIndex", onExitCodes=CODES)},
+            "spec.podFailurePolicy.rules[0].action",
+        ),
+        (
+            "Job",
+            {"spec": JOB | failing(action="Ignore", onExitCodes=CODES | {"values": [0]})},
+            "spec.podFailurePolicy.rules[0].onExitCodes.values[0]",
+        ),
+        (
+            "Job",
+            {"spec": JOB | failing(action="Count", onPodConditions=[{"type": "a b"}])},
+            "spec.podFailurePolicy.rules[0].onPodConditions[0].type",
+        ),
+        (
+            "Job",
+            {
+                "spec": JOB
+                | failing(action="Count", onExitCodes=CODES)
+                | {"podReplacementPolicy": "TerminatingOrFailed"}
+            },
+            "spec.podReplacementPolicy",
+        ),
         ("CronJob", {"spec": {"jobTemplate": {"spec": JOB}}}, "spec.schedule"),
+        (
+            "CronJob",
+            {"spec": {"schedule": "@daily", "timeZone": "Mars", "jobTemplate": {"spec": JOB}}},
+            "spec.timeZone",
+        ),
         (
             "CronJob",
             {"spec": {"schedule": "now and then", "jobTemplate": {"spec": JOB}}},

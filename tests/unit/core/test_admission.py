@@ -8,6 +8,7 @@ from orchestrator.core.admission import limits, priorities, quotas
 from orchestrator.core.decisions import render
 from proto import kinds
 from proto.errors import Forbidden, NotFound
+from proto.kinds.claim import PersistentVolumeClaimSpec, VolumeResources
 from proto.kinds.configuration import CONFIG_MAPS, ConfigMap
 from proto.kinds.container import Container, ResourceRequirements
 from proto.kinds.namespace import NAMESPACES, Namespace
@@ -29,8 +30,6 @@ from proto.kinds.service import SERVICES, Service, ServicePort, ServiceSpec
 from proto.kinds.storage import (
     PERSISTENT_VOLUME_CLAIMS,
     PersistentVolumeClaim,
-    PersistentVolumeClaimSpec,
-    VolumeResources,
 )
 from proto.meta import ObjectMeta
 

@@ -5,8 +5,8 @@ import pytest
 from orchestrator.core.fields import parse
 from proto import codec
 from proto.errors import BadRequest, Invalid
+from proto.kinds.cronjob import CRON_JOBS
 from proto.kinds.deployment import DEPLOYMENTS
-from proto.kinds.job import CRON_JOBS
 from proto.kinds.pod import PODS
 
 

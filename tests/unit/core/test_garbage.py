@@ -8,7 +8,7 @@ from orchestrator.core.objects import FOREGROUND, ORPHAN
 from proto.kinds.pod import PODS
 from proto.kinds.replicaset import REPLICASETS
 from proto.meta import OwnerReference
-from tests.unit.core.making import NOW, node, pod, replicaset
+from tests.unit.core.making import NOW, NOW_MS, node, pod, replicaset
 
 
 def dying(found, *finalizers):
@@ -99,7 +99,7 @@ def test_pods_of_nodes_that_do_not_exist_are_removed_at_once():
         pod("c", node="n1"),
         pod("d"),
     ]
-    found = pods_without_node(pods, {"n1"})
+    found = pods_without_node(pods, {"n1"}, NOW_MS)
     assert render(found.decisions) == (
         "delete pod a: its node gone does not exist\ndelete pod b: its node gone does not exist"
     )
