@@ -4,8 +4,9 @@ Source of the rules and words: Kubernetes, pkg/apis/core/validation.
 """
 
 from collections.abc import Iterable
+from typing import Annotated
 
-from msgspec import field
+from msgspec import Meta, field
 
 from proto.errors import FieldError
 from proto.kinds import node_selector, validation
@@ -91,8 +92,24 @@ class TopologySpreadConstraint(Model, frozen=True, kw_only=True):
     match_label_keys: tuple[str, ...] = ()
 
 
-def validate(path: str, found: Affinity) -> list[FieldError]:
-    """Every wrong field."""
+SpreadConstraints = Annotated[
+    tuple[TopologySpreadConstraint, ...],
+    Meta(
+        extra={
+            "merge_key": "topologyKey",
+            "map_keys": {"topologyKey": None, "whenUnsatisfiable": None},
+        }
+    ),
+]
+
+
+def validate(path: str, found: Affinity | None, spread: SpreadConstraints) -> list[FieldError]:
+    """Every wrong field of these parts of a pod's spec."""
+    errors = _validate_affinity(f"{path}.affinity", found) if found is not None else []
+    return errors + _validate_spread(f"{path}.topologySpreadConstraints", spread)
+
+
+def _validate_affinity(path: str, found: Affinity) -> list[FieldError]:
     errors: list[FieldError] = []
     if found.node_affinity is not None:
         errors += node_selector.validate_affinity(f"{path}.nodeAffinity", found.node_affinity)
@@ -125,7 +142,7 @@ def _validate_keys(at: str, term: PodAffinityTerm) -> list[FieldError]:
     errors: list[FieldError] = []
     keys = {"matchLabelKeys": term.match_label_keys, "mismatchLabelKeys": term.mismatch_label_keys}
     for name, found in keys.items():
-        errors += validate_label_keys(
+        errors += _validate_label_keys(
             f"{at}.{name}", found, has_selector=term.label_selector is not None
         )
     for index, key in enumerate(term.match_label_keys):
@@ -135,7 +152,7 @@ def _validate_keys(at: str, term: PodAffinityTerm) -> list[FieldError]:
     return errors
 
 
-def validate_label_keys(at: str, keys: Iterable[str], *, has_selector: bool) -> list[FieldError]:
+def _validate_label_keys(at: str, keys: Iterable[str], *, has_selector: bool) -> list[FieldError]:
     """Keys of labels that narrow a selector by what the pod itself has."""
     errors: list[FieldError] = []
     for index, key in enumerate(keys):
@@ -153,8 +170,7 @@ def _validate_topology_key(at: str, key: str) -> list[FieldError]:
     return validation.qualified_name(f"{at}.topologyKey", key)
 
 
-def validate_spread(path: str, constraints: Iterable[TopologySpreadConstraint]) -> list[FieldError]:
-    """Every wrong field of all constraints of a pod."""
+def _validate_spread(path: str, constraints: SpreadConstraints) -> list[FieldError]:
     errors: list[FieldError] = []
     seen: set[tuple[str, str]] = set()
     for index, found in enumerate(constraints):
@@ -192,7 +208,7 @@ def _validate_constraint(at: str, found: TopologySpreadConstraint) -> list[Field
     ):
         errors += validation.one_of(f"{at}.{name}", policy or "Honor", ("Honor", "Ignore"))
     has_selector = found.label_selector is not None
-    errors += validate_label_keys(
+    errors += _validate_label_keys(
         f"{at}.matchLabelKeys", found.match_label_keys, has_selector=has_selector
     )
     if found.label_selector is not None:

@@ -7,10 +7,11 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto.errors import FieldError
-from proto.kinds import affinity, ephemeral, initial, shares, validation
-from proto.kinds.affinity import Affinity, TopologySpreadConstraint
+from proto.kinds import affinity, ephemeral, gates, initial, shares, validation
+from proto.kinds.affinity import Affinity, SpreadConstraints
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
+from proto.kinds.gates import SchedulingGates
 from proto.kinds.kind import Column, Kind, format_age
 from proto.kinds.volume import Volumes, default_volume
 from proto.kinds.volume_rules import (
@@ -18,19 +19,7 @@ from proto.kinds.volume_rules import (
     validate_mounts,
     validate_volumes,
 )
-from proto.meta import (
-    Condition,
-    Model,
-    ObjectMeta,
-    Resource,
-    Time,
-    condition,
-    is_true,
-    parse_time_ms,
-)
-
-SCHEDULING_GATED = "SchedulingGated"
-"""Why a pod is not placed that has scheduling gates."""
+from proto.meta import Condition, Model, ObjectMeta, Resource, Time, is_true, parse_time_ms
 
 
 class Toleration(Model, frozen=True, kw_only=True):
@@ -41,12 +30,6 @@ class Toleration(Model, frozen=True, kw_only=True):
     value: str = ""
     effect: str = ""
     toleration_seconds: int | None = None
-
-
-class PodSchedulingGate(Model, frozen=True, kw_only=True):
-    """Something that must happen before the pod is placed; whoever does it removes the gate."""
-
-    name: str
 
 
 class PodSpec(Model, frozen=True, kw_only=True):
@@ -91,18 +74,8 @@ class PodSpec(Model, frozen=True, kw_only=True):
     node_name: str = ""
     node_selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
     affinity: Affinity | None = None
-    topology_spread_constraints: Annotated[
-        tuple[TopologySpreadConstraint, ...],
-        Meta(
-            extra={
-                "merge_key": "topologyKey",
-                "map_keys": {"topologyKey": None, "whenUnsatisfiable": None},
-            }
-        ),
-    ] = ()
-    scheduling_gates: Annotated[
-        tuple[PodSchedulingGate, ...], Meta(extra={"merge_key": "name"})
-    ] = ()
+    topology_spread_constraints: SpreadConstraints = ()
+    scheduling_gates: SchedulingGates = ()
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     subdomain: str = ""
@@ -136,7 +109,6 @@ class PodStatus(Model, frozen=True, kw_only=True):
 
     Attributes:
         phase: Pending, Running, Succeeded, Failed or Unknown.
-        nominated_node_name: Where room is being made for it.
     """
 
     phase: str = ""
@@ -240,15 +212,6 @@ def default_spec(spec: PodSpec) -> PodSpec:
     )
 
 
-def _gated(spec: PodSpec) -> tuple[Condition, ...]:
-    """What is said of a new pod that has scheduling gates."""
-    if not spec.scheduling_gates:
-        return ()
-    said = "Scheduling is blocked due to non-empty scheduling gates"
-    why = Condition(type="PodScheduled", status="False", reason=SCHEDULING_GATED, message=said)
-    return (why,)
-
-
 def defaults(pod: Pod) -> Pod:
     """The pod with Kubernetes' defaults filled in."""
     spec = default_spec(pod.spec)
@@ -259,7 +222,7 @@ def defaults(pod: Pod) -> Pod:
         status=replace(
             status,
             phase=status.phase or "Pending",
-            conditions=status.conditions or _gated(spec),
+            conditions=status.conditions or gates.told(spec.scheduling_gates),
             qos_class=status.qos_class or qos_class(spec),
         ),
     )
@@ -315,31 +278,14 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
     )
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
-    if spec.affinity is not None:
-        errors += affinity.validate(f"{path}.affinity", spec.affinity)
-    errors += affinity.validate_spread(
-        f"{path}.topologySpreadConstraints", spec.topology_spread_constraints
-    )
-    errors += _validate_gates(path, spec)
+    errors += affinity.validate(path, spec.affinity, spec.topology_spread_constraints)
+    errors += gates.validate(path, spec.scheduling_gates, spec.node_name)
     errors += validation.optional_label(f"{path}.hostname", spec.hostname)
     errors += validation.optional_label(f"{path}.subdomain", spec.subdomain)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):
         errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
-    return errors
-
-
-def _validate_gates(path: str, spec: PodSpec) -> list[FieldError]:
-    errors: list[FieldError] = []
-    names = [gate.name for gate in spec.scheduling_gates]
-    for index, name in enumerate(names):
-        errors += validation.qualified_name(f"{path}.schedulingGates[{index}]", name)
-        if name in names[:index]:
-            errors.append(validation.duplicate(f"{path}.schedulingGates[{index}]", name))
-    if names and spec.node_name:
-        said = "cannot be set until all schedulingGates have been cleared"
-        errors.append(validation.forbidden(f"{path}.nodeName", said))
     return errors
 
 
@@ -396,12 +342,9 @@ def validate(new: Pod, old: Pod | None) -> list[FieldError]:
                 "`spec.tolerations` (only additions to existing tolerations)",
             )
         )
-    elif added := [g for g in new.spec.scheduling_gates if g not in old.spec.scheduling_gates]:
-        said = f"only deletion is allowed, but found new scheduling gate '{added[0].name}'"
-        errors.append(validation.forbidden("spec.schedulingGates", said))
     elif old.spec.node_name and new.spec.node_name != old.spec.node_name:
         errors.append(validation.forbidden("spec.nodeName", "a bound pod stays on its node"))
-    return errors
+    return errors + gates.validate_change(new.spec.scheduling_gates, old.spec.scheduling_gates)
 
 
 def _with_images_of(
@@ -435,9 +378,8 @@ def status_cell(pod: Pod) -> str:
     if word := _starting_word(pod):
         return word
     word = pod.status.reason or pod.status.phase
-    scheduled = condition(pod.status.conditions, "PodScheduled")
-    if scheduled is not None and scheduled.reason == SCHEDULING_GATED:
-        return SCHEDULING_GATED
+    if gates.is_told(pod.status.conditions):
+        return gates.SCHEDULING_GATED
     for status in reversed(pod.status.container_statuses):
         if status.state.waiting is not None and status.state.waiting.reason:
             word = status.state.waiting.reason
@@ -497,9 +439,7 @@ PODS: Kind[Pod] = Kind(
         Column("Age", age_cell),
         Column("IP", lambda pod, _: pod.status.pod_ip or "<none>", priority=1),
         Column("Node", lambda pod, _: pod.spec.node_name or "<none>", priority=1),
-        Column(
-            "Nominated Node", lambda pod, _: pod.status.nominated_node_name or "<none>", priority=1
-        ),
+        Column("Nominated Node", lambda pod, _: pod.status.nominated_node_name or None, priority=1),
         Column("Readiness Gates", lambda _pod, _: "<none>", priority=1),
     ),
     defaults=defaults,

@@ -12,6 +12,7 @@ from msgspec import Struct
 from orchestrator.cli.why import words
 from orchestrator.cli.why.finding import Finding, Weight
 from orchestrator.cli.why.seen import Seen
+from proto.kinds.gates import SCHEDULING_GATED
 from proto.kinds.node import (
     NOT_READY_TAINT,
     UNREACHABLE_TAINT,
@@ -20,7 +21,6 @@ from proto.kinds.node import (
     allocatable,
 )
 from proto.kinds.pod import (
-    SCHEDULING_GATED,
     Pod,
     host_ports,
     is_terminated,

@@ -22,6 +22,7 @@ from proto.kinds.disruption import (
     PodDisruptionBudgetSpec,
     PodDisruptionBudgetStatus,
 )
+from proto.kinds.gates import PodSchedulingGate
 from proto.kinds.job import Job, JobStatus
 from proto.kinds.lease import LEASES, Lease
 from proto.kinds.node import Taint
@@ -31,7 +32,7 @@ from proto.kinds.node_selector import (
     NodeSelectorRequirement,
     NodeSelectorTerm,
 )
-from proto.kinds.pod import Pod, PodSchedulingGate, PodSpec
+from proto.kinds.pod import Pod, PodSpec
 from proto.kinds.quota import ResourceQuota, ResourceQuotaStatus
 from proto.meta import (
     Condition,

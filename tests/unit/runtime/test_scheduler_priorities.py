@@ -4,9 +4,10 @@ from msgspec.structs import replace
 
 from proto.kinds.affinity import Affinity, PodAffinity, PodAffinityTerm
 from proto.kinds.event import EVENTS
+from proto.kinds.gates import PodSchedulingGate
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.node import NODES
-from proto.kinds.pod import PODS, Pod, PodSchedulingGate
+from proto.kinds.pod import PODS, Pod
 from proto.kinds.quota import PRIORITY_CLASSES, PriorityClass
 from proto.meta import LabelSelector, ObjectMeta, condition
 from tests import virtual_time
