@@ -4,15 +4,15 @@ Volumes are made before the pod's holder, as a whole. Those of files are made an
 hold changes; one whose source went is left as it was.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from msgspec import Struct
 
-from node_agent.core import contents, volumes
+from node_agent.core import contents, naming, volumes
 from node_agent.core.configs import Host
 from node_agent.core.contents import Absent, Awaited, Sources
 from node_agent.core.observed import Failure, Observed, PodView
-from node_agent.core.volume_actions import DropContent, FetchContent, VolumeConfig
+from node_agent.core.volume_actions import DropContent, FetchContent, RemoveStored, VolumeConfig
 from proto.kinds.volume import Volume
 from proto.messages import AssignedPod
 
@@ -51,14 +51,16 @@ def steps(pod: AssignedPod, view: PodView, observed: Observed, host: Host) -> St
     marks = view.volumes.marks if view.volumes else {}
     configs: list[VolumeConfig] = []
     missing: list[tuple[str, str]] = []
+    is_whole = True
     for volume in pod.spec.volumes:
-        found = _step(pod, volume, marks.get(volume.name), known, host)
+        present = volumes.present(pod, volume, marks, observed.stored)
+        is_whole = is_whole and present is not None
+        found = _step(pod, volume, present, known, host)
         if isinstance(found, str):
             missing.append((volume.name, found))
         elif found is not None:
             configs.append(found)
-    are_there = all(volume.name in marks for volume in pod.spec.volumes)
-    return Steps(tuple(configs), tuple(missing), are_there)
+    return Steps(tuple(configs), tuple(missing), is_whole)
 
 
 def _step(
@@ -73,6 +75,22 @@ def _step(
         return None
     except Absent as absent:
         return str(absent) if present is None else None
+
+
+def removals(
+    wanted: Collection[str], desired: Mapping[str, AssignedPod], observed: Observed
+) -> Iterator[RemoveStored]:
+    """PersistentVolumes that must go, but for those that a pod here still has."""
+    used = {
+        claim.stored.name
+        for pod in desired.values()
+        for claim in pod.claims
+        if claim.stored is not None
+    }
+    for name in sorted(set(wanted) & observed.stored.keys() - used):
+        key = naming.stored_key(name)
+        if key.uid not in observed.memory.busy:
+            yield RemoveStored(key, name, observed.stored[name], "its PersistentVolume is deleted")
 
 
 def _due_ms(failure: Failure | None) -> int:

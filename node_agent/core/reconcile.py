@@ -9,7 +9,7 @@ back: containers asked to end, sidecars last, and killed when their grace is ove
 holder → its volumes removed → gone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from node_agent.core import configs, ending, images, initial, mounting, naming, restart
 from node_agent.core.actions import (
@@ -43,7 +43,12 @@ from node_agent.core.observed import (
     pool,
 )
 from node_agent.core.question import Question
-from node_agent.core.volume_actions import PrepareVolumes, RemoveVolumes, TellMissing
+from node_agent.core.volume_actions import (
+    PrepareVolumes,
+    RemoveStored,
+    RemoveVolumes,
+    TellMissing,
+)
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -63,7 +68,13 @@ POOL_QUIET_MS = 300
 """
 
 
-def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
+def plan(
+    desired: Mapping[str, AssignedPod],
+    observed: Observed,
+    host: Host,
+    now_ms: int,
+    removals: Collection[str] = (),
+) -> Plan:
     """One step for every pod, or a holder for the pool when no pod needs one.
 
     Args:
@@ -71,6 +82,7 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         observed: The node; only containers that carry its label.
         host: The node's own facts.
         now_ms: Epoch milliseconds.
+        removals: PersistentVolumes of which nothing is to be left here.
     """
     planner = _Planner(observed, host, now_ms)
     views = by_pod(observed)
@@ -83,6 +95,8 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
             planner.take_down(key, pod, view)
         else:
             planner.bring_up(key, pod, view)
+    for removal in mounting.removals(removals, desired, observed):
+        planner.remove_stored(removal)
     planner.pull()
     planner.know(desired)
     planner.stock_pool()
@@ -134,6 +148,11 @@ class _Planner:
             return
         if not self._is_held_back(key, mounting.VOLUMES):
             self.actions.append(RemoveVolumes(key, view.volumes.tmpfs, cause))
+
+    def remove_stored(self, removal: RemoveStored) -> None:
+        """A PersistentVolume, unless that failed just now."""
+        if not self._is_held_back(removal.pod, mounting.VOLUMES):
+            self.actions.append(removal)
 
     def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
         """End what runs of a pod; whether anything does."""

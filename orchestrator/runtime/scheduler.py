@@ -4,14 +4,19 @@ A pod that fits nowhere waits until a node or another pod changes; nothing is tr
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from orchestrator.core import binding
-from orchestrator.core.scheduling import NodeTable, schedule
+from orchestrator.core.scheduling import NodeTable, Placement, refusal, schedule
+from orchestrator.core.storage import using
+from orchestrator.core.storage.using import Blocked, Needs
+from orchestrator.runtime.claims import known_of
 from orchestrator.runtime.reconcile import Perform
 from orchestrator.world import Change, World
 from proto.kinds.node import NODES
+from proto.kinds.persistentvolume import PERSISTENT_VOLUMES
 from proto.kinds.pod import PODS, Pod, is_active
+from proto.kinds.storage import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLASSES
 
 SCHEDULER_NAME = "default-scheduler"
 """Pods that name another one are left to it. Source: Kubernetes' default."""
@@ -46,6 +51,7 @@ class Scheduler:
         self._table = NodeTable()
         self._waiting: dict[Name, None] = {}
         self._refused: dict[Name, None] = {}
+        self._claimants: dict[Name, None] = {}  # of the pods that wait, those with claims
         self._rung = asyncio.Event()
         world.listen(self._heard)
 
@@ -67,16 +73,42 @@ class Scheduler:
         return [pod for pod in found if pod is not None and _is_ours(pod)]
 
     async def _place(self, pods: Sequence[Pod]) -> None:
-        placements = schedule(self._table, pods)
+        needs, refused = self._look_at_claims(pods)
+        for uid in needs:
+            self._table.remove_pod(uid)  # it was promised room while it waited for its volumes
+        placements = schedule(
+            self._table,
+            (pod for pod in pods if pod.metadata.uid not in refused),
+            {uid: found.selectors for uid, found in needs.items()},
+        )
+        placements += refused.values()
         for placement in placements:
-            if placement.node is None:
-                meta = placement.pod.metadata
-                self._refused[meta.namespace, meta.name] = None
-        plan = binding.plan(placements, self._clock())
+            found = needs.get(placement.pod.metadata.uid)
+            if placement.node is None or (found is not None and not found.is_ready):
+                self._refused[_name(placement.pod)] = None
+                if placement.node is not None:
+                    self._table.upsert_pod(binding.placed(placement.pod, placement.node))
+        plan = binding.plan(placements, self._clock(), needs)
         if await self._perform(plan.decisions):
             await asyncio.sleep(RETRY_S)
             for pod in pods:
-                self._waiting[pod.metadata.namespace, pod.metadata.name] = None
+                self._waiting[_name(pod)] = None
+
+    def _look_at_claims(self, pods: Sequence[Pod]) -> tuple[dict[str, Needs], dict[str, Placement]]:
+        """By uid, what pods' claims ask of their nodes, and the pods that none will do for."""
+        found: dict[str, Needs] = {}
+        refused: dict[str, Placement] = {}
+        for pod in pods:
+            if not using.names(pod.metadata.name, pod.spec):
+                continue
+            uid = pod.metadata.uid
+            self._claimants[_name(pod)] = None
+            try:
+                found[uid] = using.needs(pod, known_of(self._world, pod))
+            except Blocked as blocked:
+                said = refusal.blocked(self._table, str(blocked), is_by_node=blocked.is_by_node)
+                refused[uid] = Placement(pod, None, said)
+        return found, refused
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:
@@ -88,6 +120,8 @@ class Scheduler:
                 else:
                     self._table.upsert_node(change.new.object)
                 self._retry_refused()
+            elif change.kind in (PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, STORAGE_CLASSES):
+                self._retry(name for name in self._claimants if name in self._refused)
 
     def _heard_pod(self, change: Change) -> None:
         old, new = change.old, change.new
@@ -98,25 +132,34 @@ class Scheduler:
             self._table.remove_pod(change.entry.object.metadata.uid)
             self._waiting.pop(name, None)
             self._refused.pop(name, None)
+            self._claimants.pop(name, None)
             return
         self._table.upsert_pod(new.object)
         if new.object.spec.node_name:
             self._waiting.pop(name, None)
             self._refused.pop(name, None)
+            self._claimants.pop(name, None)
         elif name not in self._refused or (old and old.object.spec != new.object.spec):
             self._refused.pop(name, None)
             self._add(new.object)
 
     def _add(self, pod: Pod) -> None:
         if _is_ours(pod):
-            self._waiting[pod.metadata.namespace, pod.metadata.name] = None
+            self._waiting[_name(pod)] = None
             self._rung.set()
 
     def _retry_refused(self) -> None:
-        if self._refused:
-            self._waiting |= self._refused
-            self._refused.clear()
+        self._retry(self._refused)
+
+    def _retry(self, names: Iterable[Name]) -> None:
+        for name in tuple(names):
+            self._refused.pop(name)
+            self._waiting[name] = None
             self._rung.set()
+
+
+def _name(pod: Pod) -> Name:
+    return pod.metadata.namespace, pod.metadata.name
 
 
 def _is_ours(pod: Pod) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from proto import codec, quantity
 from proto.errors import FieldError
-from proto.meta import LabelSelector, ObjectMeta, OwnerReference
+from proto.meta import LabelSelector, LabelSelectorRequirement, ObjectMeta, OwnerReference
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _DNS_1035 = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -188,22 +188,19 @@ def selector(path: str, found: LabelSelector) -> list[FieldError]:
     for index, term in enumerate(found.match_expressions):
         at = f"{path}.matchExpressions[{index}]"
         errors += qualified_name(f"{at}.key", term.key)
-        if term.operator in ("In", "NotIn"):
-            if not term.values:
-                errors.append(
-                    required(f"{at}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-                )
-        elif term.operator in ("Exists", "DoesNotExist"):
-            if term.values:
-                errors.append(
-                    forbidden(
-                        f"{at}.values",
-                        "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
-                    )
-                )
-        else:
-            errors.append(invalid(f"{at}.operator", term.operator, "not a valid selector operator"))
+        errors += values_of_operator(at, term)
     return errors
+
+
+def values_of_operator(at: str, term: LabelSelectorRequirement) -> list[FieldError]:
+    """An operator of label selectors, with as many values as it takes."""
+    if term.operator in ("In", "NotIn"):
+        said = "must be specified when `operator` is 'In' or 'NotIn'"
+        return [] if term.values else [required(f"{at}.values", said)]
+    if term.operator in ("Exists", "DoesNotExist"):
+        said = "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"
+        return [forbidden(f"{at}.values", said)] if term.values else []
+    return [invalid(f"{at}.operator", term.operator, "not a valid selector operator")]
 
 
 def metadata(

@@ -8,6 +8,7 @@ from msgspec import Struct
 from orchestrator.core.scheduling.signature import Port, Signature
 from orchestrator.core.scheduling.table import Ints, Mask, NodeTable
 from proto.kinds.node import Taint
+from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import Toleration, tolerates
 
 MEMO_MAX = 1024
@@ -30,7 +31,7 @@ class Eligible(Struct, frozen=True):
 
 def eligible(table: NodeTable, signature: Signature) -> Eligible:
     """Rows that the pod's node selector and tolerations leave; remembered by the table."""
-    key = (signature.selector, signature.tolerations)
+    key = (signature.selector, signature.tolerations, signature.volumes)
     found: Eligible | None = table.memo.get(key)
     if found is None:
         if len(table.memo) >= MEMO_MAX:
@@ -45,6 +46,7 @@ def _eligible(table: NodeTable, signature: Signature) -> Eligible:
     avoided = [_penalty(taints, signature.tolerations) for taints in sets]
     taints = table.taints()
     mask = table.alive() & ~np.array(refused)[taints] & matching(table, signature)
+    mask &= reaching(table, signature.volumes)
     return Eligible(mask, np.array(avoided, np.int64)[taints] if any(avoided) else None)
 
 
@@ -76,6 +78,15 @@ def matching(table: NodeTable, signature: Signature) -> Mask:
         carrying = np.zeros(len(table.names), np.bool_)
         carrying[list(table.labels.get(label, ()))] = True
         mask &= carrying
+    return mask
+
+
+def reaching(table: NodeTable, volumes: Iterable[NodeSelector]) -> Mask:
+    """Rows that every volume of the pod can be reached from."""
+    mask = np.ones(len(table.names), np.bool_)
+    for selector in volumes:
+        for name, row in table.rows.items():
+            mask[row] &= selector.matches(name, table.node(name).metadata.labels)
     return mask
 
 

@@ -11,7 +11,8 @@ is exact; and n pods can only ever go to the n best nodes, so the heap holds no 
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from msgspec import Struct
@@ -20,6 +21,7 @@ from orchestrator.core.scheduling import refusal, signature as signatures
 from orchestrator.core.scheduling.filters import eligible, port_conflicts
 from orchestrator.core.scheduling.signature import Signature
 from orchestrator.core.scheduling.table import Floats, Ints, NodeTable
+from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import Pod
 
 BATCH = 2000
@@ -55,16 +57,25 @@ class Placement(Struct, frozen=True):
     message: str = ""
 
 
-def schedule(table: NodeTable, pods: Iterable[Pod]) -> list[Placement]:
+def schedule(
+    table: NodeTable,
+    pods: Iterable[Pod],
+    volumes: Mapping[str, tuple[NodeSelector, ...]] = MappingProxyType({}),
+) -> list[Placement]:
     """Choose a node for each of these unbound pods, oldest first.
 
     The table is left as it is: it learns of the pods when they have been bound.
+
+    Args:
+        table: The nodes.
+        pods: In any order.
+        volumes: By pod's uid: see `Signature.volumes`.
     """
     waiting = sorted(pods, key=_queue_key)
     draft = _Draft(table)
     placements: list[Placement] = []
     for start in range(0, len(waiting), BATCH):
-        for signature, group in signatures.grouped(waiting[start : start + BATCH]):
+        for signature, group in signatures.grouped(waiting[start : start + BATCH], volumes):
             placements += _place_group(draft, signature, group)
     return placements
 

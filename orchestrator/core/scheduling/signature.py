@@ -1,10 +1,12 @@
 """What scheduling looks at in a pod: pods of one signature are interchangeable to it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
 UNITS_MAX = 2**50
@@ -20,6 +22,7 @@ class Signature(Struct, frozen=True):
     Attributes:
         requests: Resource to milli-CPU or whole units, by name, with one of ``pods``.
         owner: Uid of the controller whose pods are to be spread; empty for none.
+        volumes: From which nodes its claims' volumes can be reached; all must select the node.
     """
 
     requests: tuple[tuple[str, int], ...]
@@ -27,6 +30,7 @@ class Signature(Struct, frozen=True):
     tolerations: tuple[Toleration, ...] = ()
     ports: frozenset[Port] = frozenset()
     owner: str = ""
+    volumes: tuple[NodeSelector, ...] = ()
 
 
 def owner_of(pod: Pod) -> str:
@@ -53,17 +57,27 @@ def of(spec: PodSpec, owner: str) -> Signature:
 P = TypeVar("P", bound=Pod)
 
 
-def grouped(pods: Iterable[P]) -> Iterator[tuple[Signature, list[P]]]:
+def grouped(
+    pods: Iterable[P], volumes: Mapping[str, tuple[NodeSelector, ...]]
+) -> Iterator[tuple[Signature, list[P]]]:
     """The pods by signature, in the order in which each first occurs.
 
     Pods of one owner nearly always have one spec: comparing specs is much cheaper than deriving
     signatures, so these are derived once for each spec that an owner has.
+
+    Args:
+        pods: Any.
+        volumes: By uid: see `Signature.volumes`. Pods of one spec may have claims of their own.
     """
     known: dict[str, list[tuple[PodSpec, list[P]]]] = {}
     groups: dict[Signature, list[P]] = {}
     for pod in pods:
         owner = owner_of(pod)
         spec = pod.spec
+        if selectors := volumes.get(pod.metadata.uid):
+            signature = replace(of(spec, owner), volumes=selectors)
+            groups.setdefault(signature, []).append(pod)
+            continue
         seen = known.setdefault(owner, [])
         for other, group in seen:
             if other is spec or other == spec:

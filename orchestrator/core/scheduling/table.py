@@ -160,6 +160,10 @@ class NodeTable:
         if row is not None:
             self._count(use, row, -1)
 
+    def node(self, name: str) -> Node:
+        """The node of a row."""
+        return self._nodes[name]
+
     def capacity(self, resource: str) -> Ints:
         """Units that pods may use, a row each; zeros for a resource that no node ever had."""
         return self._trimmed(self._capacity.get(resource))

@@ -9,13 +9,17 @@ from typing import Any, Final
 
 from orchestrator.runtime.controllers.accounts import Accounts
 from orchestrator.runtime.controllers.budgets import Budgets
+from orchestrator.runtime.controllers.claims import Claims
 from orchestrator.runtime.controllers.controller import Controller
 from orchestrator.runtime.controllers.definitions import Definitions
 from orchestrator.runtime.controllers.deployments import Deployments
+from orchestrator.runtime.controllers.ephemeralclaims import EphemeralClaims
 from orchestrator.runtime.controllers.evictions import Evictions
 from orchestrator.runtime.controllers.garbage import Garbage
 from orchestrator.runtime.controllers.namespaces import Namespaces
 from orchestrator.runtime.controllers.replicasets import ReplicaSets
+from orchestrator.runtime.controllers.storageclasses import StorageClasses
+from orchestrator.runtime.controllers.volumes import Volumes
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto.kinds.kind import Kind
@@ -23,12 +27,16 @@ from proto.kinds.kind import Kind
 ALL: Final[tuple[type[Controller[Any]], ...]] = (
     Accounts,
     Budgets,
+    Claims,
     Definitions,
     Deployments,
+    EphemeralClaims,
     Evictions,
     Garbage,
     Namespaces,
     ReplicaSets,
+    StorageClasses,
+    Volumes,
 )
 
 
