@@ -7,7 +7,8 @@ from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto.errors import FieldError
-from proto.kinds import ephemeral, initial, shares, validation
+from proto.kinds import affinity, ephemeral, initial, shares, validation
+from proto.kinds.affinity import Affinity
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
@@ -35,7 +36,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
 
     REFUSED: ClassVar[frozenset[str]] = frozenset(
         {
-            "affinity",
             "topologySpreadConstraints",
             "securityContext",
             "activeDeadlineSeconds",
@@ -78,6 +78,7 @@ class PodSpec(Model, frozen=True, kw_only=True):
     termination_grace_period_seconds: int | None = None
     node_name: str = ""
     node_selector: Annotated[dict[str, str], Meta(extra={"is_atomic": True})] = {}
+    affinity: Affinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     host_network: bool = False
@@ -274,6 +275,8 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
         f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
     )
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
+    if spec.affinity is not None:
+        errors += affinity.validate(f"{path}.affinity", spec.affinity)
     if spec.hostname:
         errors += validation.label(f"{path}.hostname", spec.hostname)
     if spec.node_name:

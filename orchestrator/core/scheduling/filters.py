@@ -8,7 +8,13 @@ from msgspec import Struct
 from orchestrator.core.scheduling.signature import Port, Signature
 from orchestrator.core.scheduling.table import Ints, Mask, NodeTable
 from proto.kinds.node import Taint
-from proto.kinds.node_selector import NodeSelector
+from proto.kinds.node_selector import (
+    NAME_FIELD,
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+)
 from proto.kinds.pod import Toleration, tolerates
 
 MEMO_MAX = 1024
@@ -23,15 +29,17 @@ class Eligible(Struct, frozen=True):
     Attributes:
         mask: The rows that they leave.
         penalty: Untolerated PreferNoSchedule taints a row; None when no row has any.
+        preference: Weights of the preferred terms that select a row; None when there are none.
     """
 
     mask: Mask
     penalty: Ints | None
+    preference: Ints | None
 
 
 def eligible(table: NodeTable, signature: Signature) -> Eligible:
-    """Rows that the pod's node selector and tolerations leave; remembered by the table."""
-    key = (signature.selector, signature.tolerations, signature.volumes)
+    """Rows that a pod's selector, affinity, volumes and tolerations leave; kept by the table."""
+    key = (signature.selector, signature.affinity, signature.volumes, signature.tolerations)
     found: Eligible | None = table.memo.get(key)
     if found is None:
         if len(table.memo) >= MEMO_MAX:
@@ -47,7 +55,8 @@ def _eligible(table: NodeTable, signature: Signature) -> Eligible:
     taints = table.taints()
     mask = table.alive() & ~np.array(refused)[taints] & matching(table, signature)
     mask &= reaching(table, signature.volumes)
-    return Eligible(mask, np.array(avoided, np.int64)[taints] if any(avoided) else None)
+    penalty = np.array(avoided, np.int64)[taints] if any(avoided) else None
+    return Eligible(mask, penalty, _preference(table, signature.affinity))
 
 
 def untolerated(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> Taint | None:
@@ -71,22 +80,66 @@ def _penalty(taints: Iterable[Taint], tolerations: tuple[Toleration, ...]) -> in
     )
 
 
+def _preference(table: NodeTable, affinity: NodeAffinity | None) -> Ints | None:
+    if affinity is None or not affinity.preferred:
+        return None
+    total = np.zeros(len(table.names), np.int64)
+    for found in affinity.preferred:
+        total[selected(table, found.preference)] += found.weight
+    return total
+
+
 def matching(table: NodeTable, signature: Signature) -> Mask:
-    """Rows that carry every label of the node selector."""
+    """Rows that carry every label of the node selector, and that the affinity requires."""
     mask = np.ones(len(table.names), np.bool_)
-    for label in signature.selector:
-        carrying = np.zeros(len(table.names), np.bool_)
-        carrying[list(table.labels.get(label, ()))] = True
-        mask &= carrying
+    for key, value in signature.selector:
+        mask &= _rows(table, table.labels.get(key, {}).get(value, ()))
+    affinity = signature.affinity
+    if affinity is not None and affinity.required is not None:
+        mask &= _either(table, affinity.required)
+    return mask
+
+
+def selected(table: NodeTable, term: NodeSelectorTerm) -> Mask:
+    """Rows that a term selects; each of its parts is asked once for each value, not each row."""
+    mask = np.full(len(table.names), not term.is_empty)
+    for found in term.match_expressions:
+        mask &= _satisfying(table, found, table.labels.get(found.key, {}))
+    for found in term.match_fields:
+        names = {name: (row,) for name, row in table.rows.items()}
+        mask &= _satisfying(table, found, names if found.key == NAME_FIELD else {})
+    return mask
+
+
+def _satisfying(
+    table: NodeTable, found: NodeSelectorRequirement, values: Mapping[str, Iterable[int]]
+) -> Mask:
+    """Rows that satisfy a requirement, of the rows by their values of its key."""
+    mask = np.full(len(table.names), found.matches({}))
+    for value, rows in values.items():
+        mask[list(rows)] = found.matches({found.key: value})
+    return mask
+
+
+def _rows(table: NodeTable, rows: Iterable[int]) -> Mask:
+    mask = np.zeros(len(table.names), np.bool_)
+    mask[list(rows)] = True
     return mask
 
 
 def reaching(table: NodeTable, volumes: Iterable[NodeSelector]) -> Mask:
-    """Rows that every volume of the pod can be reached from."""
+    """Rows that every volume of a pod can be reached from."""
     mask = np.ones(len(table.names), np.bool_)
-    for selector in volumes:
-        for name, row in table.rows.items():
-            mask[row] &= selector.matches(name, table.node(name).metadata.labels)
+    for found in volumes:
+        mask &= _either(table, found)
+    return mask
+
+
+def _either(table: NodeTable, selector: NodeSelector) -> Mask:
+    """Rows that any of the terms selects."""
+    mask = np.zeros(len(table.names), np.bool_)
+    for term in selector.node_selector_terms:
+        mask |= selected(table, term)
     return mask
 
 

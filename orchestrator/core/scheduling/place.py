@@ -4,10 +4,11 @@ One whole number per node says how good it is, lower is better, and one comparis
 in this order: untolerated PreferNoSchedule taints, pods of the same controller already there
 (spreading dominates, so that three replicas on three nodes go one, one, one), how full and how
 lopsided in cpu and memory the node would be, and last its name's rank, which makes the choice
-unique.
+unique. What a pod itself prefers comes right after the taints, and narrows the choice beforehand.
 
 Pods of one signature are placed together. Only the node just taken changes its number, so a heap
-is exact; and n pods can only ever go to the n best nodes, so the heap holds no more.
+is exact; and n pods can only ever go to the n best nodes, so the heap holds no more. Pods with
+preferences are placed one by one.
 """
 
 import heapq
@@ -20,7 +21,7 @@ from msgspec import Struct
 from orchestrator.core.scheduling import refusal, signature as signatures
 from orchestrator.core.scheduling.filters import eligible, port_conflicts
 from orchestrator.core.scheduling.signature import Signature
-from orchestrator.core.scheduling.table import Floats, Ints, NodeTable
+from orchestrator.core.scheduling.table import Floats, Ints, Mask, NodeTable
 from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import Pod
 
@@ -116,19 +117,33 @@ class _Draft:
 
     def take(self, signature: Signature, count: int) -> list[int]:
         """Rows for so many pods of a signature, best first; fewer when there is no more room."""
+        if count > 1 and not signature.has_preferences:
+            rows = self._take_many(signature, np.flatnonzero(self._fitting(signature)), count)
+            if rows:
+                self._record(signature, rows)
+            return rows
+        taken: list[int] = []
+        while len(taken) < count and (row := self._best(signature)) is not None:
+            taken.append(row)
+            self._record(signature, [row])
+        return taken
+
+    def _fitting(self, signature: Signature) -> Mask:
+        """Rows that can take one more."""
         fits = eligible(self.table, signature).mask.copy()
         for resource, units in signature.requests:
             fits &= self.free(resource) >= units
         if signature.ports:
             fits[list(port_conflicts(signature.ports, self.ports))] = False
-        costs = self._costs(signature)
-        if count == 1:
-            rows = _best(np.where(fits, costs, WORST))
-        else:
-            rows = self._take_many(signature, np.flatnonzero(fits), costs, count)
-        if rows:
-            self._record(signature, rows)
-        return rows
+        return fits
+
+    def _best(self, signature: Signature) -> int | None:
+        fits = self._fitting(signature)
+        if signature.has_preferences:
+            fits = self._preferred(signature, fits)
+        costs = np.where(fits, self._costs(signature), WORST)
+        row = int(costs.argmin()) if len(costs) else 0
+        return row if len(costs) and costs[row] != WORST else None
 
     def free(self, resource: str) -> Ints:
         """Units not promised, a row each; negative where a pod was forced upon a full node."""
@@ -138,7 +153,8 @@ class _Draft:
             self._free[resource] = found
         return found
 
-    def _take_many(self, signature: Signature, fitting: Ints, costs: Ints, count: int) -> list[int]:
+    def _take_many(self, signature: Signature, fitting: Ints, count: int) -> list[int]:
+        costs = self._costs(signature)
         if len(fitting) > count:
             fitting = fitting[np.argpartition(costs[fitting], count - 1)[:count]]
         slots = self._slots(signature, fitting)
@@ -208,6 +224,17 @@ class _Draft:
             )
         return costs
 
+    def _preferred(self, signature: Signature, fits: Mask) -> Mask:
+        """Of the rows that fit those which the pod likes best, among those with fewest taints."""
+        found = eligible(self.table, signature)
+        if found.preference is None or not fits.any():
+            return fits
+        best = fits.copy()
+        if found.penalty is not None:
+            best &= found.penalty == found.penalty[best].min()
+        best &= found.preference == found.preference[best].max()
+        return best
+
     def _counts(self, owner: str) -> dict[int, int]:
         if owner in self._owners:
             return self._owners[owner]
@@ -235,11 +262,6 @@ class _Draft:
             counts = self._owners[signature.owner] = dict(self._counts(signature.owner))
             for row in rows:
                 counts[row] = counts.get(row, 0) + 1
-
-
-def _best(costs: Ints) -> list[int]:
-    row = int(costs.argmin()) if len(costs) else 0
-    return [row] if len(costs) and costs[row] != WORST else []
 
 
 def _per_unit(table: NodeTable, resource: str) -> Floats:

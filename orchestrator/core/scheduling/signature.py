@@ -6,7 +6,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from proto.kinds.node_selector import NodeSelector
+from proto.kinds.node_selector import NodeAffinity, NodeSelector
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
 UNITS_MAX = 2**50
@@ -21,16 +21,23 @@ class Signature(Struct, frozen=True):
 
     Attributes:
         requests: Resource to milli-CPU or whole units, by name, with one of ``pods``.
+        affinity: To nodes; None where nothing is said of them.
         owner: Uid of the controller whose pods are to be spread; empty for none.
         volumes: From which nodes its claims' volumes can be reached; all must select the node.
     """
 
     requests: tuple[tuple[str, int], ...]
     selector: tuple[tuple[str, str], ...] = ()
+    affinity: NodeAffinity | None = None
     tolerations: tuple[Toleration, ...] = ()
     ports: frozenset[Port] = frozenset()
     owner: str = ""
     volumes: tuple[NodeSelector, ...] = ()
+
+    @property
+    def has_preferences(self) -> bool:
+        """Whether some nodes are better to it than others."""
+        return self.affinity is not None and bool(self.affinity.preferred)
 
 
 def owner_of(pod: Pod) -> str:
@@ -48,6 +55,7 @@ def of(spec: PodSpec, owner: str) -> Signature:
             sorted((name, min(units, UNITS_MAX)) for name, units in asked.items() if units)
         ),
         selector=tuple(sorted(spec.node_selector.items())),
+        affinity=spec.affinity.node_affinity if spec.affinity is not None else None,
         tolerations=spec.tolerations,
         ports=host_ports(spec),
         owner=owner,

@@ -55,7 +55,7 @@ class NodeTable:
         names: Row to node name; None for a free row.
         rows: Node name to row.
         taint_sets: Every combination of taints met, those included that follow from a node's state.
-        labels: Label to the rows that carry it.
+        labels: Label's key to value to the rows that carry it.
         ports: (protocol, port) to row to the addresses that pods hold there, one entry a pod.
         owners: Controller's uid to row to its pods there.
         memo: What others derived from labels and taints; emptied whenever those change.
@@ -65,7 +65,7 @@ class NodeTable:
         self.names: list[str | None] = []
         self.rows: dict[str, int] = {}
         self.taint_sets: list[tuple[Taint, ...]] = [()]
-        self.labels: dict[tuple[str, str], set[int]] = {}
+        self.labels: dict[str, dict[str, set[int]]] = {}
         self.ports: dict[tuple[str, int], dict[int, list[str]]] = {}
         self.owners: dict[str, dict[int, int]] = {}
         self.memo: dict[Any, Any] = {}
@@ -101,8 +101,8 @@ class NodeTable:
         self._nodes[name] = node
         self.memo.clear()
         self._taints[row] = self._taint_set(effective_taints(node))
-        for label in node.metadata.labels.items():
-            self.labels.setdefault(label, set()).add(row)
+        for key, value in node.metadata.labels.items():
+            self.labels.setdefault(key, {}).setdefault(value, set()).add(row)
         has = allocatable(node)
         for resource in has.keys() | self._capacity.keys():
             self._column(resource)[row] = min(has.get(resource, 0), UNITS_MAX - 1)
@@ -159,10 +159,6 @@ class NodeTable:
         row = self.rows.get(use.node)
         if row is not None:
             self._count(use, row, -1)
-
-    def node(self, name: str) -> Node:
-        """The node of a row."""
-        return self._nodes[name]
 
     def capacity(self, resource: str) -> Ints:
         """Units that pods may use, a row each; zeros for a resource that no node ever had."""
@@ -229,12 +225,13 @@ class NodeTable:
         return column
 
     def _unlabel(self, row: int, old: Node) -> None:
-        for label in old.metadata.labels.items():
-            rows = self.labels.get(label)
-            if rows is not None:
-                rows.discard(row)
-                if not rows:
-                    del self.labels[label]
+        for key, value in old.metadata.labels.items():
+            values = self.labels[key]
+            values[value].discard(row)
+            if not values[value]:
+                del values[value]
+                if not values:
+                    del self.labels[key]
 
     def _count(self, use: Use, row: int, sign: int) -> None:
         for resource, units in use.requests:

@@ -92,6 +92,7 @@ def pod(
     host_port: int = 0,
     host_ip: str = "",
     restarts: int = 0,
+    **spec: object,
 ) -> Pod:
     references = (
         OwnerReference(
@@ -139,6 +140,7 @@ def pod(
                 node_name=node,
                 node_selector=selector or {},
                 tolerations=tolerations,
+                **spec,
             ),
             status=PodStatus(
                 phase=phase or ("Running" if ready_since_ms is not None else "Pending"),

@@ -59,7 +59,7 @@ def test_fields_that_would_change_what_runs_are_refused_by_name():
 
 @pytest.mark.parametrize("empty", [None, {}, [], "", False, 0])
 def test_a_refused_field_that_says_nothing_passes(empty):
-    _, findings = parse(PODS, manifest(hostPID=empty, affinity=empty))
+    _, findings = parse(PODS, manifest(hostPID=empty, resourceClaims=empty))
     assert findings.warnings == []
 
 

@@ -6,7 +6,15 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.scheduling import schedule, table_of
+from proto.kinds.affinity import Affinity
 from proto.kinds.node import NOT_READY_TAINT, Taint
+from proto.kinds.node_selector import (
+    NodeAffinity,
+    NodeSelector,
+    NodeSelectorRequirement,
+    NodeSelectorTerm,
+    PreferredSchedulingTerm,
+)
 from proto.kinds.pod import Toleration
 from tests.unit.core.making import bound, node, pod
 
@@ -101,6 +109,65 @@ def test_selectors_choose_nodes_by_label():
     assert found["b"] == (
         "0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector."
     )
+
+
+def on_nodes(*wanted, preferred=()):
+    """Affinity to nodes with these labels, and a liking for those with others, by weight."""
+    terms = tuple(
+        NodeSelectorTerm(match_expressions=(requirement(key, value),)) for key, value in wanted
+    )
+    likes = tuple(
+        PreferredSchedulingTerm(
+            weight=weight,
+            preference=NodeSelectorTerm(match_expressions=(requirement(key, value),)),
+        )
+        for key, value, weight in preferred
+    )
+    required = NodeSelector(node_selector_terms=terms) if terms else None
+    return Affinity(node_affinity=NodeAffinity(required=required, preferred=likes))
+
+
+def requirement(key, value):
+    return NodeSelectorRequirement(key=key, operator="In", values=(value,))
+
+
+def test_an_affinity_chooses_nodes_of_either_term():
+    labels = [{"disk": "ssd"}, {"disk": "tape"}, {}]
+    table = table_of([node(f"n{n}", labels=labels[n]) for n in range(3)])
+    both = on_nodes(("disk", "ssd"), ("disk", "tape"))
+    found = placed(table, replicas(4, affinity=both))
+    assert Counter(found.values()) == {"n0": 2, "n1": 2}
+    assert placed(table, [pod("a", affinity=on_nodes(("disk", "none")))])["a"] == (
+        "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    )
+
+
+def test_an_affinity_can_name_a_node():
+    term = NodeSelectorTerm(match_fields=(requirement("metadata.name", "n2"),))
+    required = NodeSelector(node_selector_terms=(term,))
+    wanted = Affinity(node_affinity=NodeAffinity(required=required))
+    assert placed(table_of(nodes()), [pod("a", affinity=wanted)]) == {"a": "n2"}
+
+
+def test_the_nodes_that_a_pod_prefers_are_filled_first_by_weight():
+    table = table_of(
+        [
+            node("n1"),
+            node("n2", labels={"disk": "ssd"}),
+            node("n3", labels={"disk": "ssd", "zone": "a"}),
+            node("n4", labels={"zone": "a"}),
+        ]
+    )
+    likes = on_nodes(preferred=[("disk", "ssd", 50), ("zone", "a", 20)])
+    found = placed(table, replicas(4, cpu="3", affinity=likes))
+    assert list(found.values()) == ["n3", "n2", "n4", "n1"]
+
+
+def test_a_taint_to_avoid_outweighs_a_preference():
+    slow = (Taint(key="slow", effect="PreferNoSchedule"),)
+    table = table_of([node("n1"), node("n2", labels={"disk": "ssd"}, taints=slow)])
+    likes = on_nodes(preferred=[("disk", "ssd", 100)])
+    assert placed(table, [pod("a", affinity=likes)]) == {"a": "n1"}
 
 
 def test_taints_keep_pods_away_that_do_not_tolerate_them():
