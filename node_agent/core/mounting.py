@@ -4,7 +4,7 @@ Volumes are made before the pod's holder, as a whole. Those of files are made an
 hold changes; one whose source went is left as it was.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
@@ -77,22 +77,6 @@ def _step(
         return str(absent) if present is None else None
 
 
-def removals(
-    wanted: Collection[str], desired: Mapping[str, AssignedPod], observed: Observed
-) -> Iterator[RemoveStored]:
-    """PersistentVolumes that must go, but for those that a pod here still has."""
-    used = {
-        claim.stored.name
-        for pod in desired.values()
-        for claim in pod.claims
-        if claim.stored is not None
-    }
-    for name in sorted(set(wanted) & observed.stored.keys() - used):
-        key = naming.stored_key(name)
-        if key.uid not in observed.memory.busy:
-            yield RemoveStored(key, name, observed.stored[name], "its PersistentVolume is deleted")
-
-
 def _due_ms(failure: Failure | None) -> int:
     """When it may be tried again."""
     if failure is None:
@@ -120,4 +104,29 @@ def knowledge(
         else:
             cause = "it changed" if held else "a pod needs it"
             found.append(FetchContent(source, version, cause))
+    return found, dues
+
+
+def removals(
+    wanted: Collection[str], desired: Mapping[str, AssignedPod], observed: Observed, now_ms: int
+) -> tuple[list[RemoveStored], list[int]]:
+    """PersistentVolumes to remove now, none that a pod here still has, and when to try again."""
+    used = {
+        claim.stored.name
+        for pod in desired.values()
+        for claim in pod.claims
+        if claim.stored is not None
+    }
+    found: list[RemoveStored] = []
+    dues: list[int] = []
+    for name in sorted(set(wanted) & observed.stored.keys() - used):
+        key = naming.stored_key(name)
+        if key.uid in observed.memory.busy:
+            continue
+        due_ms = _due_ms(observed.memory.failures.get((key.uid, VOLUMES)))
+        if now_ms < due_ms:
+            dues.append(due_ms)
+        else:
+            cause = "its PersistentVolume is deleted"
+            found.append(RemoveStored(key, name, observed.stored[name], cause))
     return found, dues

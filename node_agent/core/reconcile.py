@@ -43,12 +43,7 @@ from node_agent.core.observed import (
     pool,
 )
 from node_agent.core.question import Question
-from node_agent.core.volume_actions import (
-    PrepareVolumes,
-    RemoveStored,
-    RemoveVolumes,
-    TellMissing,
-)
+from node_agent.core.volume_actions import PrepareVolumes, RemoveVolumes, TellMissing
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -95,10 +90,8 @@ def plan(
             planner.take_down(key, pod, view)
         else:
             planner.bring_up(key, pod, view)
-    for removal in mounting.removals(removals, desired, observed):
-        planner.remove_stored(removal)
     planner.pull()
-    planner.know(desired)
+    planner.look_beyond_pods(desired, removals)
     planner.stock_pool()
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
 
@@ -148,11 +141,6 @@ class _Planner:
             return
         if not self._is_held_back(key, mounting.VOLUMES):
             self.actions.append(RemoveVolumes(key, view.volumes.tmpfs, cause))
-
-    def remove_stored(self, removal: RemoveStored) -> None:
-        """A PersistentVolume, unless that failed just now."""
-        if not self._is_held_back(removal.pod, mounting.VOLUMES):
-            self.actions.append(removal)
 
     def _stop_all(self, key: PodKey, pod: AssignedPod | None, view: PodView, cause: str) -> bool:
         """End what runs of a pod; whether anything does."""
@@ -439,11 +427,16 @@ class _Planner:
         for image, wanted_by in sorted(self._images.items()):
             self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
 
-    def know(self, desired: Mapping[str, AssignedPod]) -> None:
-        """Ask what pods need to know, and forget what none does."""
-        steps, dues = mounting.knowledge(desired, self._observed, self._now_ms)
-        self.actions += steps
-        self._wakes += dues
+    def look_beyond_pods(
+        self, desired: Mapping[str, AssignedPod], removals: Collection[str]
+    ) -> None:
+        """Ask what pods need to know, forget what none does, remove what is to outlive none."""
+        for steps, dues in (
+            mounting.knowledge(desired, self._observed, self._now_ms),
+            mounting.removals(removals, desired, self._observed, self._now_ms),
+        ):
+            self.actions += steps
+            self._wakes += dues
 
     def stock_pool(self) -> None:
         """One holder more, or fewer, when nothing else is to be done."""

@@ -46,7 +46,7 @@ def plan(
     added = _missing_finalizers(volume, claim, pods)
     if added:
         changed = (*volume.metadata.finalizers, *added)
-        return Plan((_with_finalizers(volume, changed, "it is in use"),))
+        return Plan((_with_finalizers(volume, changed, f"it waits for {', '.join(added)}"),))
     phase = _phase(volume, claim)
     if phase == "Misplaced":
         return Plan((_let_go(volume),))

@@ -333,7 +333,11 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ("PersistentVolumeClaim", {"spec": CLAIM | {"accessModes": []}}, "spec.accessModes"),
         ("PersistentVolumeClaim", {"spec": CLAIM | {"resources": {}}}, "spec.resources[storage]"),
         ("PersistentVolumeClaim", {"spec": CLAIM | {"volumeMode": "Odd"}}, "spec.volumeMode"),
-        ("PersistentVolumeClaim", {"spec": CLAIM | {"dataSource": {}}}, "spec.dataSource"),
+        (
+            "PersistentVolumeClaim",
+            {"spec": CLAIM | {"dataSource": {"kind": "a", "name": "b"}}},
+            "spec.dataSource",
+        ),
         ("StorageClass", {}, "provisioner"),
         ("StorageClass", {"provisioner": "a", "reclaimPolicy": "Recycle"}, "reclaimPolicy"),
         ("Endpoints", {"subsets": [{"ports": [{"port": 1}]}]}, "subsets[0]"),
