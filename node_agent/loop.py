@@ -22,6 +22,7 @@ from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
+from node_agent.core.removing import with_removals
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
@@ -231,7 +232,13 @@ class Agent:
                 now_ms = self._clock()
                 observed = self._observed()
                 host = replace(self._host, room=report.room(self._facts()))
-                steps = plan(self._desired, observed, host, now_ms, self._removals)
+                steps = with_removals(
+                    plan(self._desired, observed, host, now_ms),
+                    self._removals,
+                    self._desired,
+                    observed,
+                    now_ms,
+                )
                 self._executor.carry_out(steps, tasks)
                 self._follow_health(observed, tasks)
                 if steps.wake_at_ms is not None:

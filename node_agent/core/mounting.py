@@ -4,15 +4,15 @@ Volumes are made before the pod's holder, as a whole. Those of files are made an
 hold changes; one whose source went is left as it was.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from msgspec import Struct
 
-from node_agent.core import contents, naming, volumes
+from node_agent.core import contents, volumes
 from node_agent.core.configs import Host
 from node_agent.core.contents import Absent, Awaited, Sources
 from node_agent.core.observed import Failure, Observed, PodView
-from node_agent.core.volume_actions import DropContent, FetchContent, RemoveStored, VolumeConfig
+from node_agent.core.volume_actions import DropContent, FetchContent, VolumeConfig
 from proto.kinds.volume import Volume
 from proto.messages import AssignedPod
 
@@ -77,7 +77,7 @@ def _step(
         return str(absent) if present is None else None
 
 
-def _due_ms(failure: Failure | None) -> int:
+def due_ms(failure: Failure | None) -> int:
     """When it may be tried again."""
     if failure is None:
         return 0
@@ -96,37 +96,12 @@ def knowledge(
         is_right = version is not None and held is not None and held.answers(version)
         if is_right or source in observed.memory.fetching:
             continue
-        due_ms = _due_ms(observed.memory.unfetched.get(source))
-        if now_ms < due_ms:
-            dues.append(due_ms)
+        due_at_ms = due_ms(observed.memory.unfetched.get(source))
+        if now_ms < due_at_ms:
+            dues.append(due_at_ms)
         elif version is None:
             found.append(DropContent(source, "no pod uses it"))
         else:
             cause = "it changed" if held else "a pod needs it"
             found.append(FetchContent(source, version, cause))
-    return found, dues
-
-
-def removals(
-    wanted: Collection[str], desired: Mapping[str, AssignedPod], observed: Observed, now_ms: int
-) -> tuple[list[RemoveStored], list[int]]:
-    """PersistentVolumes to remove now, none that a pod here still has, and when to try again."""
-    used = {
-        claim.stored.name
-        for pod in desired.values()
-        for claim in pod.claims
-        if claim.stored is not None
-    }
-    found: list[RemoveStored] = []
-    dues: list[int] = []
-    for name in sorted(set(wanted) & observed.stored.keys() - used):
-        key = naming.stored_key(name)
-        if key.uid in observed.memory.busy:
-            continue
-        due_ms = _due_ms(observed.memory.failures.get((key.uid, VOLUMES)))
-        if now_ms < due_ms:
-            dues.append(due_ms)
-        else:
-            cause = "its PersistentVolume is deleted"
-            found.append(RemoveStored(key, name, observed.stored[name], cause))
     return found, dues

@@ -9,7 +9,7 @@ back: containers asked to end, sidecars last, and killed when their grace is ove
 holder → its volumes removed → gone.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from node_agent.core import configs, ending, images, initial, mounting, naming, restart
 from node_agent.core.actions import (
@@ -63,13 +63,7 @@ POOL_QUIET_MS = 300
 """
 
 
-def plan(
-    desired: Mapping[str, AssignedPod],
-    observed: Observed,
-    host: Host,
-    now_ms: int,
-    removals: Collection[str] = (),
-) -> Plan:
+def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
     """One step for every pod, or a holder for the pool when no pod needs one.
 
     Args:
@@ -77,7 +71,6 @@ def plan(
         observed: The node; only containers that carry its label.
         host: The node's own facts.
         now_ms: Epoch milliseconds.
-        removals: PersistentVolumes of which nothing is to be left here.
     """
     planner = _Planner(observed, host, now_ms)
     views = by_pod(observed)
@@ -91,7 +84,7 @@ def plan(
         else:
             planner.bring_up(key, pod, view)
     planner.pull()
-    planner.look_beyond_pods(desired, removals)
+    planner.know(desired)
     planner.stock_pool()
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
 
@@ -427,16 +420,11 @@ class _Planner:
         for image, wanted_by in sorted(self._images.items()):
             self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
 
-    def look_beyond_pods(
-        self, desired: Mapping[str, AssignedPod], removals: Collection[str]
-    ) -> None:
-        """Ask what pods need to know, forget what none does, remove what is to outlive none."""
-        for steps, dues in (
-            mounting.knowledge(desired, self._observed, self._now_ms),
-            mounting.removals(removals, desired, self._observed, self._now_ms),
-        ):
-            self.actions += steps
-            self._wakes += dues
+    def know(self, desired: Mapping[str, AssignedPod]) -> None:
+        """Ask what pods need to know, and forget what none does."""
+        steps, dues = mounting.knowledge(desired, self._observed, self._now_ms)
+        self.actions += steps
+        self._wakes += dues
 
     def stock_pool(self) -> None:
         """One holder more, or fewer, when nothing else is to be done."""
