@@ -244,7 +244,7 @@ def _make_open(room: Path) -> None:
 
 def _stored_name(name: str) -> str:
     """The name, if no path can be made of it."""
-    if name.startswith(".") or name != Path(name).name:
+    if not name or name.startswith(".") or name != Path(name).name:
         raise StorageFailure(f"{name!r} is no name of a volume")
     return name
 

@@ -1,7 +1,5 @@
 """Claims on the machine's own Docker and disk: what pods write outlives them, until it is to go."""
 
-from pathlib import Path
-
 import pytest
 from msgspec.structs import replace
 
@@ -41,17 +39,17 @@ async def test_what_pods_write_outlives_them_and_the_agent_until_it_is_to_go(tmp
         await node.until(lambda report: not report.pods)
         await node.kill()
         await node.start()
-        await node.assign(web())
+        again = web()
+        await node.assign(again)
         await node.running("web")
         assert await sh(node, "cat /disk/f /engine/f") == "one\ntwo\n"
-        kept = Path(node.agent._host.places.stored, folder)
+        kept = tmp_path / "agent" / "stored" / folder
         assert (kept / "f").read_text() == "one\n"
         # Told to go while a pod has them, they stay.
-        await node.assign(web_now := web(), removals=removals)
+        await node.assign(again, removals=removals)
         report = await node.until(lambda report: len(report.volumes) == 2)
         assert not any(about.is_gone for about in report.volumes)
         assert await sh(node, "cat /disk/f /engine/f") == "one\ntwo\n"
-        assert web_now.claims
         await node.assign(removals=removals)
         await node.until(
             lambda report: len(report.volumes) == 2 and all(v.is_gone for v in report.volumes)
