@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from orchestrator.cli.why import words
+from orchestrator.cli.why import claims, words
 from orchestrator.cli.why.finding import Finding, Weight
 from orchestrator.cli.why.seen import Seen
 from proto.kinds.node import (
@@ -97,7 +97,8 @@ def findings_of(pod: Pod, seen: Seen) -> Iterator[Finding]:
         return
     scheduled = condition(pod.status.conditions, "PodScheduled")
     if scheduled is not None and scheduled.status == "False":
-        yield _refused(pod, seen, scheduled.message)
+        of_claims = claims.finding_of(pod, seen, scheduled.message)
+        yield of_claims or _refused(pod, seen, scheduled.message)
     else:
         yield _unseen(pod, seen)
 
