@@ -74,8 +74,6 @@ class Scheduler:
 
     async def _place(self, pods: Sequence[Pod]) -> None:
         needs, refused = self._look_at_claims(pods)
-        for uid in needs:
-            self._table.remove_pod(uid)  # it was promised room while it waited for its volumes
         placements = schedule(
             self._table,
             (pod for pod in pods if pod.metadata.uid not in refused),
@@ -103,6 +101,7 @@ class Scheduler:
                 continue
             uid = pod.metadata.uid
             self._claimants[_name(pod)] = None
+            self._table.remove_pod(uid)  # it was promised room while it waited for its volumes
             try:
                 found[uid] = using.needs(pod, known_of(self._world, pod))
             except Blocked as blocked:

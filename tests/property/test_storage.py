@@ -17,13 +17,14 @@ from proto.kinds.storage import (
     SELECTED_NODE,
     STORAGE_CLASSES,
     WAIT,
+    PersistentVolumeClaim,
 )
 from proto.messages import VolumeReport
 from tests.property.cluster_model import Cluster
 from tests.unit.core import storing
 from tests.unit.core.making import NOW_MS
 
-SETTINGS = settings(max_examples=150, deadline=None)
+SETTINGS = settings(max_examples=80, deadline=None)
 CLASSES = ["", "now", "later", "manual"]
 NODES = {name: storing.node(name) for name in ("n1", "n2")}
 
@@ -81,9 +82,23 @@ class Model(Cluster):
             found = self.objects.get((STORAGE_CLASSES.plural, matching.class_name(claim)))
             if found is None or not found.waits or matching.is_bound(claim):
                 continue
-            if self.pods_using(name) and SELECTED_NODE not in claim.metadata.annotations:
-                done += self.perform([using.chosen(claim, "n1", self.pods_using(name)[0])])
+            users = self.pods_using(name)
+            if users and SELECTED_NODE not in claim.metadata.annotations:
+                node = self.node_for(users[0], claim)
+                done += self.perform([using.chosen(claim, node, users[0])] if node else [])
         return done
+
+    def node_for(self, pod: Pod, claim: PersistentVolumeClaim) -> str:
+        """The first that the claim allows; empty when none does."""
+        disks = {volume.metadata.name: volume for volume in self.of(PERSISTENT_VOLUMES)}
+        classes = {found.metadata.name: found for found in self.of(STORAGE_CLASSES)}
+        known = using.Known({claim.metadata.name: claim}, disks, classes)
+        alone = storing.using(pod.metadata.name, claim.metadata.name)
+        try:
+            selectors = using.needs(alone, known).selectors
+        except using.Blocked:
+            return ""
+        return next((n for n in NODES if all(s.matches(n, {}) for s in selectors)), "")
 
     def agents_remove(self) -> int:
         done = 0

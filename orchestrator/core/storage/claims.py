@@ -201,9 +201,7 @@ def _sought(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
         return
     node = around.nodes.get(matching.selected_node(claim))
     if matching.selected_node(claim) and node is None:
-        said = f"node {matching.selected_node(claim)} does not exist"
-        kept = {k: v for k, v in claim.metadata.annotations.items() if k != SELECTED_NODE}
-        yield _updated(claim, claim, said, annotations=kept)
+        yield _unselected(claim, f"node {matching.selected_node(claim)} does not exist")
         return
     is_waiting = found is not None and found.waits and node is None
     volume = matching.best(claim, around.volumes, node, is_waiting=is_waiting)
@@ -219,6 +217,12 @@ def _sought(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
         yield _told(claim, "ProvisioningFailed", said, "Warning")
     else:
         yield from _provisioned(claim, found, around)
+
+
+def _unselected(claim: PersistentVolumeClaim, cause: str) -> Update:
+    """The scheduler is to choose again."""
+    kept = {k: v for k, v in claim.metadata.annotations.items() if k != SELECTED_NODE}
+    return _updated(claim, claim, cause, annotations=kept)
 
 
 def _asked_for(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
@@ -293,6 +297,10 @@ def _provisioned(
     claim: PersistentVolumeClaim, found: StorageClass, around: Around
 ) -> Iterator[Decision]:
     name = found.metadata.name
+    if found.provisioner == NO_PROVISIONER and matching.selected_node(claim):
+        said = f"no volume that suits it is left on node {matching.selected_node(claim)}"
+        yield _unselected(claim, said)
+        return
     if found.provisioner == NO_PROVISIONER:
         said = f'no persistent volume of class "{name}" suits it, and nothing makes any'
         yield _told(claim, "FailedBinding", said)

@@ -19,6 +19,7 @@ from proto.meta import LabelSelector
 from tests.unit.core.storing import LOCAL, a_class, claim, node, using, volume
 
 HERE = {SELECTED_NODE: "n1"}
+BY_HAND = a_class(provisioner=NO_PROVISIONER)
 BY_US = {PROVISIONER: LOCAL_DIRECTORY}
 
 
@@ -172,11 +173,16 @@ def test_a_claim_whose_volume_is_gone_or_anothers_is_lost_and_says_so_once():
         ),
         (
             claim(of="fast"),
-            around(classes=[a_class(provisioner=NO_PROVISIONER)]),
+            around(classes=[BY_HAND]),
             (
                 "Normal FailedBinding on persistentvolumeclaim data: no persistent volume of class "
                 '"fast" suits it, and nothing makes any'
             ),
+        ),
+        (
+            claim(of="fast", annotations=HERE),
+            around(volume(of="fast", nodes=("n2",)), classes=[BY_HAND]),
+            "update persistentvolumeclaim data: no volume that suits it is left on node n1",
         ),
         (
             claim(of="local", annotations={SELECTED_NODE: "n9"}),
