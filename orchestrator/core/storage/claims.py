@@ -62,7 +62,7 @@ def plan(claim: PersistentVolumeClaim, around: Around) -> Plan:
     if claim.metadata.deletion_timestamp and CLAIM_PROTECTION in claim.metadata.finalizers:
         if not is_in_use(around.pods):
             kept = tuple(f for f in claim.metadata.finalizers if f != CLAIM_PROTECTION)
-            return Plan((_updated(claim, claim, "no pod uses it", finalizers=kept),))
+            return Plan((_updated(claim, "no pod uses it", finalizers=kept),))
     elif not claim.metadata.deletion_timestamp:
         first = _completed(claim, around)
         if first is not None:
@@ -92,12 +92,11 @@ def _completed(claim: PersistentVolumeClaim, around: Around) -> Update | None:
     if not causes:
         return None
     changed = replace(claim, spec=spec)
-    return _updated(claim, changed, " and ".join(causes), finalizers=finalizers)
+    return _updated(changed, " and ".join(causes), finalizers=finalizers)
 
 
 def _updated(
     claim: PersistentVolumeClaim,
-    changed: PersistentVolumeClaim,
     cause: str,
     *,
     finalizers: tuple[str, ...] | None = None,
@@ -109,7 +108,7 @@ def _updated(
         finalizers=meta.finalizers if finalizers is None else finalizers,
         annotations=meta.annotations if annotations is None else dict(annotations),
     )
-    return Update(PERSISTENT_VOLUME_CLAIMS, replace(changed, metadata=meta), cause)
+    return Update(PERSISTENT_VOLUME_CLAIMS, replace(claim, metadata=meta), cause)
 
 
 def _told(claim: PersistentVolumeClaim, reason: str, message: str, type_: str = "Normal") -> Emit:
@@ -123,14 +122,9 @@ def _kept(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
     """A claim that has its volume: is it still there, and still the claim's?"""
     volume = around.volume(claim.spec.volume_name)
     if volume is None:
-        what = "PersistentVolume" if claim.spec.volume_name else "reference to PersistentVolume"
-        yield from _lost(
-            claim,
-            "ClaimLost",
-            f"Bound claim has lost its {what}. Data on the volume is lost!"
-            if claim.spec.volume_name
-            else f"Bound claim has lost {what}. Data on the volume is lost!",
-        )
+        what = "its PersistentVolume" if claim.spec.volume_name else "reference to PersistentVolume"
+        said = f"Bound claim has lost {what}. Data on the volume is lost!"
+        yield from _lost(claim, "ClaimLost", said)
         return
     ref = volume.spec.claim_ref
     if ref is None or (matching.is_mine(volume, claim) and not ref.uid):
@@ -222,7 +216,7 @@ def _sought(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
 def _unselected(claim: PersistentVolumeClaim, cause: str) -> Update:
     """The scheduler is to choose again."""
     kept = {k: v for k, v in claim.metadata.annotations.items() if k != SELECTED_NODE}
-    return _updated(claim, claim, cause, annotations=kept)
+    return _updated(claim, cause, annotations=kept)
 
 
 def _asked_for(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]:
@@ -253,7 +247,6 @@ def _matched(claim: PersistentVolumeClaim, volume: PersistentVolume) -> Update:
         marks[BOUND_BY_CONTROLLER] = "yes"
     changed = replace(claim, spec=replace(claim.spec, volume_name=volume.metadata.name))
     return _updated(
-        claim,
         changed,
         f"volume {volume.metadata.name} is its own",
         annotations=claim.metadata.annotations | marks,
@@ -282,7 +275,7 @@ def _waiting(claim: PersistentVolumeClaim, around: Around) -> Iterator[Decision]
     placed = sorted(pod.spec.node_name for pod in around.pods if pod.spec.node_name)
     if placed:
         chosen = claim.metadata.annotations | {SELECTED_NODE: placed[0]}
-        yield _updated(claim, claim, "a pod that uses it is there", annotations=chosen)
+        yield _updated(claim, "a pod that uses it is there", annotations=chosen)
         return
     names = sorted(pod.metadata.name for pod in around.pods)
     if names:
@@ -308,7 +301,7 @@ def _provisioned(
     if claim.metadata.annotations.get(PROVISIONER) != found.provisioner:
         marked = claim.metadata.annotations | {PROVISIONER: found.provisioner}
         cause = f"{found.provisioner} makes its volume"
-        yield _updated(claim, claim, cause, annotations=marked)
+        yield _updated(claim, cause, annotations=marked)
         return
     if found.provisioner not in OURS:
         yield _told(
