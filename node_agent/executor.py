@@ -49,6 +49,7 @@ from node_agent.core.volume_actions import (
     DropContent,
     FetchContent,
     PrepareVolumes,
+    RemoveStored,
     RemoveVolumes,
     TellMissing,
     VolumeAction,
@@ -234,7 +235,7 @@ class Executor:
         match action:
             case CreateContainer() | StartContainer():
                 key, reason = (action.pod.uid, action.container), "CreateContainerError"
-            case PrepareVolumes() | RemoveVolumes():
+            case PrepareVolumes() | RemoveVolumes() | RemoveStored():
                 key, reason = (action.pod.uid, VOLUMES), "ContainerCreating"
             case TellMissing():
                 key, reason = (action.pod.uid, MISSING), "ContainerCreating"
@@ -295,6 +296,9 @@ class Executor:
             case RemoveVolumes():
                 async with self._gate:
                     await self._volumes.remove(action)
+            case RemoveStored():
+                async with self._gate:
+                    await self._volumes.remove_stored(action)
             case TellMissing():
                 for volume, text in action.missing:
                     self._tell(action.pod, "", events.mount_failed(volume, text))
@@ -341,6 +345,8 @@ class Executor:
         except NotFound:
             self._observer.doubt()  # the image or the sandbox went meanwhile
             raise
+        finally:
+            self._volumes.note_made(config)
         self._observer.put(
             Container(
                 id=id,

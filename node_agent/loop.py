@@ -22,6 +22,7 @@ from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
+from node_agent.core.removing import with_removals
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
@@ -54,6 +55,7 @@ from proto.messages import (
     ProbeRequest,
     ReportRequest,
     StreamFailed,
+    VolumeReport,
 )
 
 log = structlog.get_logger()
@@ -132,7 +134,7 @@ class Agent:
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
         self._report_version = 0
-        self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+        self._reported: tuple[object, ...] | None = None
 
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
@@ -181,7 +183,7 @@ class Agent:
         self._accepted_at_ms = accepted_at_ms
         self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
-            uids=self._desired.keys(),
+            uids={*self._desired, *self._removals},
             images={c.image for pod in assignment.pods for c in pod.spec.all_containers},
             sources=contents.wanted(self._desired),
         )
@@ -230,7 +232,13 @@ class Agent:
                 now_ms = self._clock()
                 observed = self._observed()
                 host = replace(self._host, room=report.room(self._facts()))
-                steps = plan(self._desired, observed, host, now_ms)
+                steps = with_removals(
+                    plan(self._desired, observed, host, now_ms),
+                    self._removals,
+                    self._desired,
+                    observed,
+                    now_ms,
+                )
                 self._executor.carry_out(steps, tasks)
                 self._follow_health(observed, tasks)
                 if steps.wake_at_ms is not None:
@@ -262,6 +270,7 @@ class Agent:
             containers=tuple(found.containers.values()) if is_told else (),
             images=found.image_names,
             volumes=dict(found.volumes) if is_told else {},
+            stored=dict(found.stored) if is_told else {},
             contents=dict(self._library.held) if is_told else {},
             memory=self._executor.memory(self._accepted_at_ms),
             health=self._health,
@@ -280,7 +289,7 @@ class Agent:
                 continue
             held = self._assignment
             fence = (held.epoch, held.generation) if held else (0, 0)
-            content = (self._facts(), self._pod_reports(), *fence)
+            content = (self._facts(), self._pod_reports(), self._volume_reports(), *fence)
             if content == self._reported:
                 continue
             self._reported = content
@@ -303,12 +312,17 @@ class Agent:
             generation=held.generation if held else 0,
             facts=self._facts(),
             pods=self._pod_reports(),
+            volumes=self._volume_reports(),
             is_leaving=is_leaving,
         )
 
     def _facts(self) -> NodeFacts:
         return report.node_facts(
-            self._settings, self._observer.info, self._observer.images, self._observer.error
+            self._settings,
+            self._observer.info,
+            self._observer.images,
+            self._observer.error,
+            self._host.places.stored,
         )
 
     def _pod_reports(self) -> tuple[PodReport, ...]:
@@ -328,6 +342,22 @@ class Agent:
                 is_busy=self._executor.is_busy(pod.uid),
             )
             for pod in self._desired.values()
+        )
+
+    @property
+    def _removals(self) -> tuple[str, ...]:
+        held = self._assignment
+        return tuple(removal.name for removal in held.removals) if held else ()
+
+    def _volume_reports(self) -> tuple[VolumeReport, ...]:
+        """Every volume that is to go, once it is known what there is."""
+        held = self._assignment
+        if held is None or not self._observer.has_looked:
+            return ()
+        failures = self._executor.memory({}).failures
+        return tuple(
+            report.volume_report(removal, self._observer.stored, failures)
+            for removal in held.removals
         )
 
     async def _beat(self) -> None:

@@ -56,6 +56,8 @@ class Observer:
         self.containers: dict[str, Container] = {}
         self._volumes_touched = 0
         self.volumes: dict[PodKey, Volumes] = {}
+        self.stored: dict[str, str] = {}
+        """See `Observed.stored`."""
         self.images: tuple[Image, ...] = ()
         self.image_names: frozenset[str] = frozenset()
         self.info: EngineInfo | None = None
@@ -169,8 +171,12 @@ class Observer:
         while True:
             touched = self._volumes_touched
             tmpfs: dict[PodKey, dict[str, str]] = {}
+            stored = dict.fromkeys(await self._storage.stored(), "")
             for volume in await self._engine.volumes():
-                tmpfs.setdefault(volume.pod, {})[volume.volume] = volume.name
+                if volume.pod is None:
+                    stored[volume.volume] = volume.name
+                else:
+                    tmpfs.setdefault(volume.pod, {})[volume.volume] = volume.name
             marks = await self._storage.volumes()
             if self._volumes_touched == touched:  # else somebody knows better meanwhile
                 break
@@ -181,8 +187,8 @@ class Observer:
             )
             for pod in sorted(marks.keys() | tmpfs.keys())
         }
-        if volumes != self.volumes:
-            self.volumes = volumes
+        if (volumes, stored) != (self.volumes, self.stored):
+            self.volumes, self.stored = volumes, stored
             self._on_change()
 
     def put_volumes(self, pod: PodKey, found: Volumes | None) -> None:
@@ -192,6 +198,15 @@ class Observer:
             self.volumes.pop(pod, None)
         else:
             self.volumes[pod] = found
+        self._on_change()
+
+    def put_stored(self, name: str, engine_name: str | None) -> None:
+        """What whoever made or removed a PersistentVolume's knows of it; None: it is gone."""
+        self._volumes_touched += 1
+        if engine_name is None:
+            self.stored.pop(name, None)
+        else:
+            self.stored[name] = engine_name
         self._on_change()
 
     async def _look_at_all(self, *, is_thorough: bool) -> None:

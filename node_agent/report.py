@@ -1,20 +1,21 @@
 """What the control plane is told: the node's facts and its pods' states. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from node_agent.core import naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health
-from node_agent.core.observed import PodView
+from node_agent.core.mounting import VOLUMES
+from node_agent.core.observed import Failure, PodView
 from node_agent.core.status import pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
 from node_agent.settings import Settings
 from proto import quantity
 from proto.kinds.node import HOSTNAME_LABEL, ContainerImage, NodeSystemInfo
-from proto.messages import AssignedPod, NodeFacts, PodReport
+from proto.messages import AssignedPod, NodeFacts, PodReport, VolumeRemoval, VolumeReport
 
 IMAGES_MAX = 50
 """The largest ones; more would bloat each report. Source: the kubelet's nodeStatusMaxImages."""
@@ -34,7 +35,11 @@ VERSION = _own_version()
 
 
 def node_facts(
-    settings: Settings, info: EngineInfo | None, images: Sequence[Image], engine_error: str
+    settings: Settings,
+    info: EngineInfo | None,
+    images: Sequence[Image],
+    engine_error: str,
+    volumes_folder: str,
 ) -> NodeFacts:
     """The node, as far as is known: nothing of its size before the engine was asked."""
     arch = architecture(info.architecture) if info else ""
@@ -58,6 +63,7 @@ def node_facts(
         info=_system_info(info, arch) if info else NodeSystemInfo(),
         images=tuple(ContainerImage(names=i.names, size_bytes=i.size_bytes) for i in largest),
         engine_error=engine_error,
+        volumes_folder=volumes_folder,
     )
 
 
@@ -97,6 +103,19 @@ def pod_report(
         status=pod_status(pod, view, waits, health, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )
+
+
+def volume_report(
+    removal: VolumeRemoval,
+    stored: Collection[str],
+    failures: Mapping[tuple[str, str], Failure],
+) -> VolumeReport:
+    """A PersistentVolume that is to go; gone once nothing of it is left."""
+    if removal.name not in stored:
+        return VolumeReport(name=removal.name, uid=removal.uid, is_gone=True)
+    failure = failures.get((naming.stored_key(removal.name).uid, VOLUMES))
+    error = failure.message if failure else ""
+    return VolumeReport(name=removal.name, uid=removal.uid, error=error)
 
 
 def view_of(pod: AssignedPod, views: Mapping[naming.PodKey, PodView]) -> PodView:

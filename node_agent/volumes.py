@@ -4,14 +4,16 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from node_agent.core import events
+from node_agent.core import events, naming
 from node_agent.core.actions import ContainerConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Volumes
 from node_agent.core.volume_actions import (
     FilesConfig,
     PrepareVolumes,
+    RemoveStored,
     RemoveVolumes,
+    StoredConfig,
     TmpfsConfig,
     VolumeConfig,
 )
@@ -49,10 +51,14 @@ class VolumeMaker:
                 self._tell(pod, "", events.mount_failed(volume.name, str(error)))
                 errors.append(f"{volume.name}: {error}")
                 continue
+            if isinstance(volume, StoredConfig):
+                self._observer.put_stored(volume.stored, "")
+                continue
             marks[volume.name] = volume.mark if isinstance(volume, FilesConfig) else ""
             if isinstance(volume, TmpfsConfig):
                 tmpfs.add(volume.engine_name)
-        self._observer.put_volumes(pod, Volumes(marks, tuple(sorted(tmpfs))))
+        if marks:
+            self._observer.put_volumes(pod, Volumes(marks, tuple(sorted(tmpfs))))
         if errors:
             raise EngineFailure("; ".join(errors))
 
@@ -72,6 +78,25 @@ class VolumeMaker:
             await self._engine.remove_volume(name)
         await self._storage.remove(action.pod)
         self._observer.put_volumes(action.pod, None)
+
+    async def remove_stored(self, action: RemoveStored) -> None:
+        """Remove what there is of a PersistentVolume.
+
+        Raises:
+            Retryable, AlreadyExists: It is still there.
+        """
+        if action.engine_name:
+            await self._engine.remove_volume(action.engine_name)
+        else:
+            await self._storage.remove_stored(action.stored)
+        self._observer.put_stored(action.stored, None)
+
+    def note_made(self, config: ContainerConfig) -> None:
+        """The engine has made, or may have, the volumes of its own that a container mounts."""
+        for mount in config.mounts:
+            if mount.named is not None and mount.named.labels:
+                name = mount.named.labels[naming.PERSISTENT_VOLUME]
+                self._observer.put_stored(name, mount.tmpfs)
 
     async def resolved(self, config: ContainerConfig) -> ContainerConfig:
         """The same, with the path of each mount instead of a path within a volume.

@@ -41,6 +41,48 @@ class AssignedSource(Message, frozen=True, kw_only=True):
     version: str = ""
 
 
+class StoredVolume(Message, frozen=True, kw_only=True):
+    """What a node keeps for a PersistentVolume: a folder of the agent's, or a volume of Docker's.
+
+    Attributes:
+        name: The PersistentVolume's.
+        is_ours: Whether it was made for a claim, and so is removed with the PersistentVolume.
+        handle: What Docker calls it; empty: it is a folder.
+        driver: Of Docker's; `options` are that driver's.
+    """
+
+    name: str
+    is_ours: bool = True
+    handle: str = ""
+    driver: str = ""
+    options: Mapping[str, str] = {}
+
+
+class VolumeRemoval(Message, frozen=True, kw_only=True):
+    """A PersistentVolume of which nothing is to be left on the node."""
+
+    name: str
+    uid: str
+
+
+class AssignedClaim(Message, frozen=True, kw_only=True):
+    """What a pod's claim stands for on its node.
+
+    Attributes:
+        name: The claim's.
+        path: A path of the node that somebody else made; empty: see `stored`.
+        type: What must be there; see `HostPathVolumeSource.type`.
+        stored: What the agent makes, if it is not there.
+        is_read_only: Whether it may only be read.
+    """
+
+    name: str
+    path: str = ""
+    type: str = ""
+    stored: StoredVolume | None = None
+    is_read_only: bool = False
+
+
 class AssignedPod(Message, frozen=True, kw_only=True):
     """One pod that a node should run, or finish.
 
@@ -49,6 +91,7 @@ class AssignedPod(Message, frozen=True, kw_only=True):
             while it should run.
         sources: What its containers and volumes take values from. An agent asks for the contents
             that it has not in that version: see `ContentRequest`.
+        claims: Those of its claims that have a volume.
     """
 
     uid: str
@@ -59,15 +102,21 @@ class AssignedPod(Message, frozen=True, kw_only=True):
     annotations: Mapping[str, str] = {}
     delete_grace_s: int | None = None
     sources: tuple[AssignedSource, ...] = ()
+    claims: tuple[AssignedClaim, ...] = ()
 
 
 class Assignment(Message, frozen=True, kw_only=True):
-    """Everything one node should run. What is not in it must go."""
+    """Everything one node should run. A pod that is not in it must go.
+
+    Attributes:
+        removals: Stored volumes that must go. All others stay, whether or not a pod has them.
+    """
 
     node: str
     epoch: int
     generation: int
     pods: tuple[AssignedPod, ...] = ()
+    removals: tuple[VolumeRemoval, ...] = ()
 
 
 class Heartbeat(Message, frozen=True, kw_only=True):
@@ -94,6 +143,21 @@ class PodReport(Message, frozen=True, kw_only=True):
     is_gone: bool = False
 
 
+class VolumeReport(Message, frozen=True, kw_only=True):
+    """A stored volume that a node was told to remove.
+
+    Attributes:
+        name: The PersistentVolume's, and its `uid`.
+        is_gone: Nothing of it is left on the node.
+        error: Why it could not be removed when that was last tried.
+    """
+
+    name: str
+    uid: str
+    is_gone: bool = False
+    error: str = ""
+
+
 class NodeFacts(Message, frozen=True, kw_only=True):
     """What a host has.
 
@@ -103,6 +167,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
         probe_address: Where peers may try a TCP connection to tell a dead host from a dead agent;
             empty when silence alone must count as the loss of the host.
         engine_error: Why Docker does not answer; empty when it does.
+        volumes_folder: Where the agent keeps stored volumes that are folders.
     """
 
     capacity: Mapping[str, str] = {}
@@ -113,6 +178,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     info: NodeSystemInfo = NodeSystemInfo()
     images: tuple[ContainerImage, ...] = ()
     engine_error: str = ""
+    volumes_folder: str = ""
 
 
 class NodeReport(Message, frozen=True, kw_only=True):
@@ -131,6 +197,7 @@ class NodeReport(Message, frozen=True, kw_only=True):
     generation: int
     facts: NodeFacts
     pods: tuple[PodReport, ...] = ()
+    volumes: tuple[VolumeReport, ...] = ()
     is_leaving: bool = False
 
 

@@ -110,5 +110,5 @@ def container_config(
         cpu_limit_milli=quantity.milli(limits.get("cpu", 0)),
         cpu_request_milli=quantity.milli(requests.get("cpu", limits.get("cpu", 0))),
         memory_limit_bytes=quantity.whole(limits.get("memory", 0)),
-        mounts=volumes.mounts(pod, spec, host.places, env),
+        mounts=volumes.mounts(host.name, pod, spec, host.places, env),
     )

@@ -51,14 +51,16 @@ def steps(pod: AssignedPod, view: PodView, observed: Observed, host: Host) -> St
     marks = view.volumes.marks if view.volumes else {}
     configs: list[VolumeConfig] = []
     missing: list[tuple[str, str]] = []
+    is_whole = True
     for volume in pod.spec.volumes:
-        found = _step(pod, volume, marks.get(volume.name), known, host)
+        present = volumes.present(pod, volume, marks, observed.stored)
+        is_whole = is_whole and present is not None
+        found = _step(pod, volume, present, known, host)
         if isinstance(found, str):
             missing.append((volume.name, found))
         elif found is not None:
             configs.append(found)
-    are_there = all(volume.name in marks for volume in pod.spec.volumes)
-    return Steps(tuple(configs), tuple(missing), are_there)
+    return Steps(tuple(configs), tuple(missing), is_whole)
 
 
 def _step(
@@ -75,7 +77,7 @@ def _step(
         return str(absent) if present is None else None
 
 
-def _due_ms(failure: Failure | None) -> int:
+def due_ms(failure: Failure | None) -> int:
     """When it may be tried again."""
     if failure is None:
         return 0
@@ -94,9 +96,9 @@ def knowledge(
         is_right = version is not None and held is not None and held.answers(version)
         if is_right or source in observed.memory.fetching:
             continue
-        due_ms = _due_ms(observed.memory.unfetched.get(source))
-        if now_ms < due_ms:
-            dues.append(due_ms)
+        due_at_ms = due_ms(observed.memory.unfetched.get(source))
+        if now_ms < due_at_ms:
+            dues.append(due_at_ms)
         elif version is None:
             found.append(DropContent(source, "no pod uses it"))
         else:

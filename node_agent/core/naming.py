@@ -25,10 +25,12 @@ BACKOFF = "longshore.dev/backoff"
 SPEC_HASH = "longshore.dev/spec-hash"
 GRACE_S = "longshore.dev/grace-s"
 VOLUME = "longshore.dev/volume"
+PERSISTENT_VOLUME = "longshore.dev/persistent-volume"
 
 KIND_SANDBOX = "sandbox"
 KIND_CONTAINER = "container"
 KIND_VOLUME = "volume"
+KIND_STORED = "stored"
 
 _PREFIX = "longshore"
 _HOLDER = "POD"
@@ -77,6 +79,16 @@ def volume_labels(node: str, pod: PodKey, volume: str) -> dict[str, str]:
         POD_UID: pod.uid,
         VOLUME: volume,
     }
+
+
+def stored_labels(node: str, volume: str) -> dict[str, str]:
+    """What a volume of the engine's that was made for a PersistentVolume is labelled with."""
+    return {NODE: node, KIND: KIND_STORED, PERSISTENT_VOLUME: volume}
+
+
+def stored_key(volume: str) -> PodKey:
+    """No pod's: under which work on a PersistentVolume is remembered."""
+    return PodKey("", volume, volume)
 
 
 def pod_of_sandbox(name: str) -> PodKey | None:

@@ -186,6 +186,8 @@ class Observed(Struct, frozen=True, kw_only=True):
     Attributes:
         images: Names of the images that are here, as `image_names` spells them.
         volumes: By pod: all that there is of them.
+        stored: PersistentVolumes that the node keeps: by name, what the engine calls them; empty
+            for a folder.
         contents: What is known of ConfigMaps and Secrets.
         health: What probes say of the containers.
     """
@@ -194,6 +196,7 @@ class Observed(Struct, frozen=True, kw_only=True):
     containers: tuple[Container, ...] = ()
     images: frozenset[str] = frozenset()
     volumes: Mapping[PodKey, Volumes] = {}
+    stored: Mapping[str, str] = {}
     contents: Mapping[SourceKey, Held] = {}
     memory: Memory = Memory()
     health: Health = Health()

@@ -9,6 +9,14 @@ from node_agent.core.contents import SourceKey
 from node_agent.core.naming import PodKey
 
 
+class NamedVolume(Struct, frozen=True):
+    """How the engine makes a volume of its own that outlives pods, if it is not there."""
+
+    driver: str
+    options: Mapping[str, str]
+    labels: Mapping[str, str]
+
+
 class Mount(Struct, frozen=True, kw_only=True):
     """What a container sees of a volume.
 
@@ -17,6 +25,7 @@ class Mount(Struct, frozen=True, kw_only=True):
         target: Where the container sees it.
         source: Its path on the node; empty for a volume of the engine's.
         tmpfs: The name of that.
+        named: How that is made with the container; None: it is there already.
         sub_path: Within `source`; made where it is missing, unless the volume is of files.
     """
 
@@ -24,6 +33,7 @@ class Mount(Struct, frozen=True, kw_only=True):
     target: str
     source: str = ""
     tmpfs: str = ""
+    named: NamedVolume | None = None
     sub_path: str = ""
     is_read_only: bool = False
     is_of_files: bool = False
@@ -52,6 +62,13 @@ class HostPathConfig(Struct, frozen=True):
     type: str
 
 
+class StoredConfig(Struct, frozen=True):
+    """A folder that outlives pods, called as its PersistentVolume is."""
+
+    name: str
+    stored: str
+
+
 class File(Struct, frozen=True):
     """One file of a volume; its content is nobody's business."""
 
@@ -77,7 +94,8 @@ class FilesConfig(Struct, frozen=True):
     is_secret: bool
 
 
-VolumeConfig = RoomConfig | TmpfsConfig | HostPathConfig | FilesConfig
+FolderConfig = RoomConfig | HostPathConfig | StoredConfig | FilesConfig
+VolumeConfig = FolderConfig | TmpfsConfig
 
 
 class FetchContent(Struct, frozen=True):
@@ -124,7 +142,24 @@ class RemoveVolumes(Struct, frozen=True):
     cause: str
 
 
-VolumeAction = FetchContent | DropContent | PrepareVolumes | TellMissing | RemoveVolumes
+class RemoveStored(Struct, frozen=True):
+    """Remove what there is of a PersistentVolume, for ever.
+
+    Attributes:
+        pod: None of them: it says under which name the work is remembered.
+        stored: The PersistentVolume's name.
+        engine_name: What the engine calls it; empty: it is a folder.
+    """
+
+    pod: PodKey
+    stored: str
+    engine_name: str
+    cause: str
+
+
+VolumeAction = (
+    FetchContent | DropContent | PrepareVolumes | TellMissing | RemoveVolumes | RemoveStored
+)
 
 
 def line(action: VolumeAction) -> str:
@@ -141,5 +176,7 @@ def line(action: VolumeAction) -> str:
             return f"tell of {action.pod.name}'s volumes: {action.text}"
         case RemoveVolumes():
             return f"remove {action.pod.name}'s volumes: {action.cause}"
+        case RemoveStored():
+            return f"remove volume {action.stored}: {action.cause}"
         case _:
             assert_never(action)

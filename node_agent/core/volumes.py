@@ -5,9 +5,11 @@ of the versions of what it holds and never of the contents: names of folders kee
 """
 
 import hashlib
+from collections.abc import Collection, Mapping
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node_agent.core import contents, downward, naming
 from node_agent.core.contents import Absent, Sources
@@ -19,7 +21,9 @@ from node_agent.core.volume_actions import (
     FilesConfig,
     HostPathConfig,
     Mount,
+    NamedVolume,
     RoomConfig,
+    StoredConfig,
     TmpfsConfig,
     VolumeConfig,
 )
@@ -35,7 +39,7 @@ from proto.kinds.volume import (
     default_mode,
     projections,
 )
-from proto.messages import AssignedPod
+from proto.messages import AssignedClaim, AssignedPod
 
 _KEY_MISSING = {
     CONFIG_MAP: "configmap references non-existent config key",
@@ -49,10 +53,11 @@ ROOMS, FILES, PATHS = "rooms", "files", "paths"
 
 
 class Places(Struct, frozen=True):
-    """Where volumes are on the node; `secrets` is on a tmpfs."""
+    """Where volumes are on the node; `secrets` is on a tmpfs, `stored` outlives pods."""
 
     disk: str = "/volumes"
     secrets: str = "/secrets"
+    stored: str = "/stored"
 
 
 def is_secret(volume: Volume) -> bool:
@@ -103,6 +108,10 @@ def config(
     """
     if volume.host_path is not None:
         return HostPathConfig(volume.name, volume.host_path.path, volume.host_path.type or "")
+    if claimed := claim(pod, volume):
+        if claimed.stored is not None:
+            return StoredConfig(volume.name, claimed.stored.name)
+        return HostPathConfig(volume.name, claimed.path, claimed.type)
     if volume.empty_dir is not None:
         if not volume.is_in_memory:
             return RoomConfig(volume.name)
@@ -113,14 +122,47 @@ def config(
             naming.volume_labels(node, key, volume.name),
             quantity.whole(limit) if limit else 0,
         )
-    claimed = claim_name(pod.name, volume)
-    if claimed:
-        raise Absent(f'persistentvolumeclaim "{claimed}" is not bound')
     found: dict[str, File] = {}
     for source in projections(volume):
         found |= {file.path: file for file in _files(pod, volume, source, sources, room)}
     files = tuple(found[path] for path in sorted(found))
     return FilesConfig(volume.name, files, mark(pod, volume, sources, room), is_secret(volume))
+
+
+def claim(pod: AssignedPod, volume: Volume) -> AssignedClaim | None:
+    """What the claim that the volume means stands for; None for any other volume.
+
+    Raises:
+        Absent: The claim has no volume.
+    """
+    name = claim_name(pod.name, volume)
+    if not name:
+        return None
+    for found in pod.claims:
+        if found.name == name:
+            return found
+    raise Absent(f'persistentvolumeclaim "{name}" has no volume')
+
+
+def present(
+    pod: AssignedPod, volume: Volume, marks: Mapping[str, str], stored: Collection[str]
+) -> str | None:
+    """The mark of what there is of a volume; None: it is to be made.
+
+    Args:
+        pod: Whose.
+        volume: Which.
+        marks: By volume: of what there is of the pod's own.
+        stored: PersistentVolumes that the node keeps.
+    """
+    try:
+        claimed = claim(pod, volume)
+    except Absent:
+        return None
+    if claimed is None or claimed.stored is None:
+        return marks.get(volume.name)
+    is_there = claimed.stored.handle or claimed.stored.name in stored
+    return "" if is_there else None  # the engine makes its own with the container
 
 
 def _object(source: VolumeProjection) -> tuple[str, str, bool | None]:
@@ -173,12 +215,13 @@ def _told(pod: AssignedPod, source: DownwardAPIProjection, room: Room) -> dict[s
 
 
 def mounts(
-    pod: AssignedPod, container: Container, places: Places, env: dict[str, str]
+    node: str, pod: AssignedPod, container: Container, places: Places, env: dict[str, str]
 ) -> tuple[Mount, ...]:
     """What a container sees of its pod's volumes.
 
     Raises:
-        Absent: A path refers to a variable that is not there, or leaves the volume.
+        Absent: A path refers to a variable that is not there, or leaves the volume; or a claim
+            has no volume.
     """
     known = {volume.name: volume for volume in pod.spec.volumes}
     found = []
@@ -186,19 +229,50 @@ def mounts(
         volume = known.get(wanted.name)
         if volume is None:  # of an orchestrator that checks less
             raise Absent(f'volume "{wanted.name}" not found')
-        is_of_files = bool(projections(volume))
-        found.append(
-            Mount(
-                name=wanted.name,
-                target=f"/{wanted.mount_path.lstrip('/')}",
-                source="" if volume.is_in_memory else source(naming.key(pod), volume, places),
-                tmpfs=naming.volume_name(pod.uid, volume.name) if volume.is_in_memory else "",
-                sub_path=wanted.sub_path or _within(expand_all(wanted.sub_path_expr, env)),
-                is_read_only=wanted.read_only or is_of_files,
-                is_of_files=is_of_files,
-            )
+        mount = Mount(
+            name=wanted.name,
+            target=f"/{wanted.mount_path.lstrip('/')}",
+            sub_path=wanted.sub_path or _within(expand_all(wanted.sub_path_expr, env)),
+            is_read_only=wanted.read_only,
         )
+        claimed = claim(pod, volume)
+        if claimed is not None:
+            found.append(_claimed_mount(node, mount, claimed, volume, places))
+        elif volume.is_in_memory:
+            found.append(replace(mount, tmpfs=naming.volume_name(pod.uid, volume.name)))
+        else:
+            is_of_files = bool(projections(volume))
+            found.append(
+                replace(
+                    mount,
+                    source=source(naming.key(pod), volume, places),
+                    is_read_only=mount.is_read_only or is_of_files,
+                    is_of_files=is_of_files,
+                )
+            )
     return tuple(found)
+
+
+def _claimed_mount(
+    node: str, mount: Mount, claimed: AssignedClaim, volume: Volume, places: Places
+) -> Mount:
+    of_claim = volume.persistent_volume_claim
+    is_read_only = claimed.is_read_only or (of_claim is not None and of_claim.read_only)
+    mount = replace(mount, is_read_only=mount.is_read_only or is_read_only)
+    stored = claimed.stored
+    if stored is None:
+        return replace(mount, source=claimed.path)
+    if not stored.handle:
+        return replace(mount, source=f"{places.stored}/{stored.name}")
+    if mount.sub_path:
+        raise Absent(
+            f'claim "{claimed.name}" is a volume of Docker\'s, which can only be mounted as a '
+            f"whole: leave out the subPath of {mount.target}"
+        )
+    labels = naming.stored_labels(node, stored.name) if stored.is_ours else {}
+    return replace(
+        mount, tmpfs=stored.handle, named=NamedVolume(stored.driver, stored.options, labels)
+    )
 
 
 def _within(sub_path: str) -> str:

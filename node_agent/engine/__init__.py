@@ -56,10 +56,14 @@ class Image(Struct, frozen=True):
 
 
 class EngineVolume(Struct, frozen=True):
-    """A volume of the engine's that was made for a pod, which calls it `volume`."""
+    """A volume of the engine's that was made for a pod, which calls it `volume`.
+
+    Attributes:
+        pod: None: it was made for the PersistentVolume `volume`.
+    """
 
     name: str
-    pod: PodKey
+    pod: PodKey | None
     volume: str
 
 
@@ -224,7 +228,7 @@ class Engine(Protocol):
         ...
 
     async def volumes(self) -> Sequence[EngineVolume]:
-        """The engine's volumes of this node's pods, in no order."""
+        """The engine's volumes of this node's pods and PersistentVolumes, in no order."""
         ...
 
     async def create_volume(self, config: TmpfsConfig) -> None:

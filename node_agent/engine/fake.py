@@ -235,6 +235,10 @@ class FakeEngine:
             raise NotFound(f"No such container: {config.sandbox_id}")
         id = self._new_id(config.name)
         self._users[id] = tuple(mount.tmpfs for mount in config.mounts if mount.tmpfs)
+        for mount in config.mounts:
+            if mount.named is not None and mount.named.labels:
+                stored = mount.named.labels[naming.PERSISTENT_VOLUME]
+                self._volumes.setdefault(mount.tmpfs, EngineVolume(mount.tmpfs, None, stored))
         labels = config.labels
         self._found[id] = Container(
             id=id,

@@ -8,7 +8,7 @@ from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
-from node_agent.core.volume_actions import Mount, TmpfsConfig
+from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
 from node_agent.engine import EngineVolume
 from proto.meta import parse_time_ms
 
@@ -144,7 +144,7 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
             "Memory": config.memory_limit_bytes,
             # The same again: no swap, as in Kubernetes; a limit of memory alone would double it.
             "MemorySwap": config.memory_limit_bytes,
-            "Mounts": [_mount(mount) for mount in config.mounts],
+            "Mounts": [_mount(mount, ours) for mount in config.mounts],
         },
     }
     if config.entrypoint:
@@ -154,9 +154,11 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
     return body
 
 
-def _mount(mount: Mount) -> dict[str, Any]:
+def _mount(mount: Mount, ours: Mapping[str, str]) -> dict[str, Any]:
     if mount.tmpfs:
-        return _volume_mount(mount.tmpfs, mount.target) | {"ReadOnly": mount.is_read_only}
+        return _volume_mount(mount.tmpfs, mount.target, mount.named, ours) | {
+            "ReadOnly": mount.is_read_only
+        }
     return {
         "Type": "bind",
         "Source": mount.source,
@@ -165,14 +167,16 @@ def _mount(mount: Mount) -> dict[str, Any]:
     }
 
 
-def _volume_mount(name: str, target: str) -> dict[str, Any]:
+def _volume_mount(
+    name: str, target: str, named: NamedVolume | None = None, ours: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Without what the image has there: Docker would copy it into an empty volume."""
-    return {
-        "Type": "volume",
-        "Source": name,
-        "Target": target,
-        "VolumeOptions": {"NoCopy": True},
-    }
+    options: dict[str, Any] = {"NoCopy": True}
+    if named is not None:
+        options["DriverConfig"] = {"Name": named.driver, "Options": dict(named.options)}
+        if named.labels:
+            options["Labels"] = {**named.labels, **(ours or {})}
+    return {"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options}
 
 
 def volume_config(config: TmpfsConfig, ours: Mapping[str, str]) -> dict[str, Any]:
@@ -191,6 +195,11 @@ def parse_volumes(found: Iterable[Mapping[str, Any]]) -> list[EngineVolume]:
     volumes = []
     for volume in found:
         labels = volume["Labels"] or {}
+        if labels.get(naming.KIND) == naming.KIND_STORED:
+            kept = labels.get(naming.PERSISTENT_VOLUME)
+            if kept:
+                volumes.append(EngineVolume(volume["Name"], None, kept))
+            continue
         try:
             pod = PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID])
             volumes.append(EngineVolume(volume["Name"], pod, labels[naming.VOLUME]))

@@ -5,12 +5,12 @@ Every verb may be repeated, and whatever one that was cut short left behind is o
 next, or seen by `volumes` and removed with the pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
-from node_agent.core.volume_actions import FilesConfig, HostPathConfig, Mount, RoomConfig
+from node_agent.core.volume_actions import FolderConfig, Mount
 from node_agent.core.volumes import Places
 from proto.errors import Retryable
 
@@ -31,7 +31,7 @@ class Storage(Protocol):
         """By pod and volume: its mark. A pod without volumes is in it while its folder is there."""
         ...
 
-    async def prepare(self, pod: PodKey, volume: RoomConfig | HostPathConfig | FilesConfig) -> None:
+    async def prepare(self, pod: PodKey, volume: FolderConfig) -> None:
         """Make a volume, or make its files what they should be now, all at once.
 
         Raises:
@@ -44,6 +44,18 @@ class Storage(Protocol):
 
         Raises:
             StorageFailure: Something could not be removed.
+        """
+        ...
+
+    async def stored(self) -> Collection[str]:
+        """Folders that outlive pods, by the names of their PersistentVolumes."""
+        ...
+
+    async def remove_stored(self, name: str) -> None:
+        """Remove one of them with all that is in it; nothing when there is none.
+
+        Raises:
+            StorageFailure: It could not be removed.
         """
         ...
 

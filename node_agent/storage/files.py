@@ -2,8 +2,8 @@
 
 A pod has a folder ``pods/<uid>`` on either, with its volumes by what they are, and the link ``pod``
 that says whose they are: first to come and last to go. A volume that is a path of the host is a
-link to it. Contents are in ``contents``, a file each, under names made of a hash: those of objects
-may be longer than a file's.
+link to it. What outlives pods is in ``stored``, a folder for each PersistentVolume. Contents are in
+``contents``, a file each, under names made of a hash: those of objects may be longer than a file's.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -21,7 +21,14 @@ from msgspec import Struct
 
 from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
-from node_agent.core.volume_actions import FilesConfig, HostPathConfig, Mount, RoomConfig
+from node_agent.core.volume_actions import (
+    FilesConfig,
+    FolderConfig,
+    HostPathConfig,
+    Mount,
+    RoomConfig,
+    StoredConfig,
+)
 from node_agent.core.volumes import FILES, PATHS, ROOMS, Places
 from node_agent.storage import StorageFailure, atomic
 from proto import codec
@@ -56,7 +63,9 @@ class FileStorage:
         """
         self._disk = disk.absolute()
         self._secrets = secrets.absolute()
-        self.places = Places(str(self._disk / "pods"), str(self._secrets / "pods"))
+        self.places = Places(
+            str(self._disk / "pods"), str(self._secrets / "pods"), str(self._disk / "stored")
+        )
 
     async def volumes(self) -> Mapping[PodKey, Mapping[str, str]]:
         """See `Storage`."""
@@ -79,20 +88,20 @@ class FileStorage:
                         marks[volume.name] = mark
         return found
 
-    async def prepare(self, pod: PodKey, volume: RoomConfig | HostPathConfig | FilesConfig) -> None:
+    async def prepare(self, pod: PodKey, volume: FolderConfig) -> None:
         """See `Storage`."""
         await _aside(self._prepare, pod, volume)
 
-    def _prepare(self, pod: PodKey, volume: RoomConfig | HostPathConfig | FilesConfig) -> None:
+    def _prepare(self, pod: PodKey, volume: FolderConfig) -> None:
+        if isinstance(volume, StoredConfig):
+            self._room(is_secret=False)
+            _make_open(_inside(self._disk / "stored", _stored_name(volume.stored)))
+            return
         is_secret = isinstance(volume, FilesConfig) and volume.is_secret
         folder = self._folder(pod, is_secret=is_secret)
         match volume:
             case RoomConfig(name=name):
-                if not (room := _inside(folder / ROOMS, name)).exists():
-                    new = room.with_name(f".{name}")  # until it is as it should be
-                    new.mkdir(exist_ok=True)
-                    new.chmod(0o777)
-                    new.rename(room)
+                _make_open(_inside(folder / ROOMS, name))
             case HostPathConfig(name=name):
                 _look_at_host_path(Path(volume.path), volume.type)
                 if not (link := _inside(folder / PATHS, name)).is_symlink():
@@ -137,6 +146,21 @@ class FileStorage:
             with suppress(FileNotFoundError):
                 (folder / _OWNER).unlink()
                 folder.rmdir()
+
+    async def stored(self) -> Collection[str]:
+        """See `Storage`."""
+        found = await _aside(_children, self._disk / "stored")
+        return [path.name for path in found if not path.name.startswith(".")]
+
+    async def remove_stored(self, name: str) -> None:
+        """See `Storage`."""
+        await _aside(self._remove_stored, name)
+
+    def _remove_stored(self, name: str) -> None:
+        folder = self._disk / "stored" / _stored_name(name)
+        if folder.exists():
+            _check_nothing_is_mounted_in(folder)  # it would be emptied, whatever it is
+            shutil.rmtree(folder)
 
     async def source(self, mount: Mount) -> str:
         """See `Storage`."""
@@ -207,6 +231,30 @@ def filesystem(path: Path) -> str:
             if fields.split()[2] == wanted:
                 return rest.split()[0]
     return ""
+
+
+def _make_open(room: Path) -> None:
+    """A folder that everybody may write to, from the moment on that it is there."""
+    if not room.exists():
+        new = room.with_name(f".{room.name}")
+        new.mkdir(exist_ok=True)
+        new.chmod(0o777)
+        new.rename(room)
+
+
+def _stored_name(name: str) -> str:
+    """The name, if no path can be made of it."""
+    if not name or name.startswith(".") or name != Path(name).name:
+        raise StorageFailure(f"{name!r} is no name of a volume")
+    return name
+
+
+def _check_nothing_is_mounted_in(folder: Path) -> None:
+    inside = f"{folder.resolve()}/"
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = line.split()[4].replace("\\040", " ")
+        if f"{point}/".startswith(inside):
+            raise StorageFailure(f"something is mounted at {point}: unmount it first")
 
 
 def _inside(folder: Path, name: str) -> Path:

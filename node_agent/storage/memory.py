@@ -1,10 +1,10 @@
 """The fake storage, for simulations: outlives the agent, not the process."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
-from node_agent.core.volume_actions import FilesConfig, HostPathConfig, Mount, RoomConfig
+from node_agent.core.volume_actions import FilesConfig, FolderConfig, Mount, StoredConfig
 from node_agent.core.volumes import Places
 from node_agent.storage import StorageFailure
 from proto.kinds.references import SECRET
@@ -14,12 +14,13 @@ class MemoryStorage:
     """See the module."""
 
     def __init__(self) -> None:
-        self.places = Places("/disk/pods", "/secrets/pods")
+        self.places = Places("/disk/pods", "/secrets/pods", "/disk/stored")
         self.files: dict[tuple[PodKey, str], dict[str, bytes]] = {}
         """What volumes of files hold."""
         self.has_tmpfs = True
         self._volumes: dict[PodKey, dict[str, str]] = {}
         self._secrets: set[tuple[PodKey, str]] = set()
+        self._stored: set[str] = set()
         self._contents: dict[SourceKey, Held] = {}
 
     @property
@@ -31,8 +32,11 @@ class MemoryStorage:
         """See `Storage`."""
         return {pod: dict(marks) for pod, marks in self._volumes.items()}
 
-    async def prepare(self, pod: PodKey, volume: RoomConfig | HostPathConfig | FilesConfig) -> None:
+    async def prepare(self, pod: PodKey, volume: FolderConfig) -> None:
         """See `Storage`."""
+        if isinstance(volume, StoredConfig):
+            self._stored.add(volume.stored)
+            return
         mark = ""
         if isinstance(volume, FilesConfig):
             self._check(is_secret=volume.is_secret)
@@ -50,6 +54,14 @@ class MemoryStorage:
         """See `Storage`."""
         self._volumes.pop(pod, None)
         self.files = {key: found for key, found in self.files.items() if key[0] != pod}
+
+    async def stored(self) -> Collection[str]:
+        """See `Storage`."""
+        return frozenset(self._stored)
+
+    async def remove_stored(self, name: str) -> None:
+        """See `Storage`."""
+        self._stored.discard(name)
 
     async def source(self, mount: Mount) -> str:
         """See `Storage`."""

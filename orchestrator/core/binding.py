@@ -1,24 +1,48 @@
 """What follows from placements: bindings, and for pods that fit nowhere, the reason why."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from msgspec.structs import replace
 
 from orchestrator.core.decisions import Bind, Decision, Emit, Plan, Remove, UpdateStatus
 from orchestrator.core.scheduling import Placement, Preemption
+from orchestrator.core.storage import using
+from orchestrator.core.storage.using import Needs
 from proto.kinds.pod import PODS, Pod
 from proto.meta import Condition, condition, format_time, with_condition
 
 
-def plan(placements: Iterable[Placement], now_ms: int) -> Plan:
-    """Bind what was placed; tell the others once why not, and again when that changes."""
+def plan(
+    placements: Iterable[Placement],
+    now_ms: int,
+    needs: Mapping[str, Needs] = MappingProxyType({}),
+) -> Plan:
+    """Bind what was placed; tell the others once why not, and again when that changes.
+
+    A pod whose claims have no volumes yet is not bound: they are told where it is to run.
+
+    Args:
+        placements: Of unbound pods.
+        now_ms: Epoch milliseconds.
+        needs: By uid: of pods with claims.
+    """
     decisions: list[Decision] = []
     for placement in placements:
-        if placement.node is not None:
+        pod = placement.pod
+        found = needs.get(pod.metadata.uid, Needs())
+        if placement.node is not None and not found.is_ready:
+            decisions += [using.chosen(claim, placement.node, pod) for claim in found.choosing]
+        elif placement.node is not None:
             decisions += _bound(placement.pod, placement.node, now_ms)
         else:
             decisions += _refused(placement, now_ms)
     return Plan(tuple(decisions))
+
+
+def placed(pod: Pod, node: str) -> Pod:
+    """The pod as it is once it has this node."""
+    return replace(pod, spec=replace(pod.spec, node_name=node))
 
 
 def _bound(pod: Pod, node: str, now_ms: int) -> list[Decision]:
@@ -26,11 +50,8 @@ def _bound(pod: Pod, node: str, now_ms: int) -> list[Decision]:
         type="PodScheduled", status="True", last_transition_time=format_time(now_ms)
     )
     conditions = with_condition(pod.status.conditions, scheduled)
-    bound = replace(
-        pod,
-        spec=replace(pod.spec, node_name=node),
-        status=replace(pod.status, conditions=conditions, nominated_node_name=""),
-    )
+    status = replace(pod.status, conditions=conditions, nominated_node_name="")
+    bound = replace(placed(pod, node), status=status)
     name = f"{pod.metadata.namespace}/{pod.metadata.name}"
     return [
         Bind(PODS, bound, f"to {node}"),

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.decisions import Create, Decision, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.pod_ends import DISRUPTION, failed
+from orchestrator.core.storage.provision import FOLDER_ANNOTATION
 from proto.kinds.node import NODES, Node, NodeAddress, NodeStatus
 from proto.kinds.pod import PODS, Pod, PodStatus, is_terminated
 from proto.messages import NodeFacts, NodeReport, PodReport
@@ -13,6 +14,8 @@ from proto.meta import ObjectMeta, condition
 
 PROBE_ANNOTATION = "longshore.dev/probe-address"
 """Where peers probe the node's host; absent when silence alone counts as its loss."""
+
+_TOLD = (PROBE_ANNOTATION, FOLDER_ANNOTATION)
 
 NOT_THE_AGENTS = ("PodScheduled", DISRUPTION)
 """Conditions of a pod that the control plane sets, in their order."""
@@ -51,8 +54,9 @@ def _new_node(report: NodeReport) -> Node:
 
 
 def _annotations(old: Mapping[str, str], facts: NodeFacts) -> dict[str, str]:
-    kept = {key: value for key, value in old.items() if key != PROBE_ANNOTATION}
-    return kept | {PROBE_ANNOTATION: facts.probe_address} if facts.probe_address else kept
+    kept = {key: value for key, value in old.items() if key not in _TOLD}
+    told = {PROBE_ANNOTATION: facts.probe_address, FOLDER_ANNOTATION: facts.volumes_folder}
+    return kept | {key: value for key, value in told.items() if value}
 
 
 def _status(old: NodeStatus, name: str, facts: NodeFacts) -> NodeStatus:

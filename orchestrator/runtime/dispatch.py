@@ -11,15 +11,26 @@ from collections.abc import Sequence
 
 import structlog
 
+from orchestrator.core.storage import using, volumes
+from orchestrator.runtime.claims import known_of
 from orchestrator.world import Change, World
 from proto import codec, subjects
 from proto.bus import Bus
 from proto.errors import Unavailable
 from proto.kinds.configuration import CONFIG_MAPS, SECRETS
 from proto.kinds.node import NODES
+from proto.kinds.persistentvolume import PERSISTENT_VOLUMES, PersistentVolume
 from proto.kinds.pod import PODS, Pod
 from proto.kinds.references import Reference, referenced
-from proto.messages import AssignedPod, AssignedSource, Assignment, Heartbeat
+from proto.kinds.storage import PERSISTENT_VOLUME_CLAIMS
+from proto.messages import (
+    AssignedClaim,
+    AssignedPod,
+    AssignedSource,
+    Assignment,
+    Heartbeat,
+    VolumeRemoval,
+)
 
 log = structlog.get_logger()
 
@@ -52,8 +63,26 @@ class Dispatcher:
                 entry = change.entry
                 for node in self._world.nodes_using(change.kind, entry.namespace, entry.name):
                     self._ring(node)
+            elif change.kind is PERSISTENT_VOLUME_CLAIMS:
+                self._ring_users(change.entry.namespace, change.entry.name)
+            elif change.kind is PERSISTENT_VOLUMES:
+                for entry in (change.old, change.new):
+                    if entry is not None:
+                        self._ring_for_volume(entry.object)
             elif change.kind is NODES and change.new is None:
                 self._sent.pop(change.entry.name, None)
+
+    def _ring_users(self, namespace: str, claim: str) -> None:
+        for pod in self._world.storage.pods_using(namespace, claim):
+            if pod.spec.node_name:
+                self._ring(pod.spec.node_name)
+
+    def _ring_for_volume(self, volume: PersistentVolume) -> None:
+        for node in volumes.leaves(volume):
+            self._ring(node)
+        ref = volume.spec.claim_ref
+        if ref is not None:
+            self._ring_users(ref.namespace, ref.name)
 
     def _ring(self, node: str) -> None:
         self._dirty[node] = None
@@ -89,10 +118,17 @@ class Dispatcher:
 
     async def _send(self, node: str, epoch: int) -> None:
         pods = tuple(_assigned(pod, self._world) for pod in self._world.pods_on(node))
+        removals = tuple(_removal(volume) for volume in self._world.storage.leaving(node))
         last = self._sent.get(node)
-        if last is not None and last.pods == pods:
+        if last is not None and (last.pods, last.removals) == (pods, removals):
             return
-        assignment = Assignment(node=node, epoch=epoch, generation=self._world.version, pods=pods)
+        assignment = Assignment(
+            node=node,
+            epoch=epoch,
+            generation=self._world.version,
+            pods=pods,
+            removals=removals,
+        )
         self._sent[node] = assignment
         self._resent_at[node] = asyncio.get_running_loop().time()
         try:
@@ -117,7 +153,18 @@ def _assigned(pod: Pod, world: World) -> AssignedPod:
         sources=tuple(
             _source(world, meta.namespace, reference) for reference in referenced(pod.spec)
         ),
+        claims=_claims(world, pod),
     )
+
+
+def _claims(world: World, pod: Pod) -> tuple[AssignedClaim, ...]:
+    if not using.names(pod.metadata.name, pod.spec):
+        return ()
+    return tuple(using.assigned(pod, known_of(world, pod)))
+
+
+def _removal(volume: PersistentVolume) -> VolumeRemoval:
+    return VolumeRemoval(name=volume.metadata.name, uid=volume.metadata.uid)
 
 
 def _source(world: World, namespace: str, reference: Reference) -> AssignedSource:

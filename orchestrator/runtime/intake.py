@@ -12,6 +12,7 @@ import structlog
 
 from orchestrator.core import reports
 from orchestrator.core.decisions import Plan
+from orchestrator.core.storage import volumes
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.world import Change, World
@@ -165,13 +166,18 @@ class Intake:
             if change.kind is NODES and change.entry.name in self._reports:
                 self._reconciler.ring((change.entry.name,))
 
-    def _plan(self, key: tuple[str], _now_ms: int) -> Plan:
+    def _plan(self, key: tuple[str], now_ms: int) -> Plan:
         (name,) = key
         report = self._reports.get(name)
         if report is None:
             return Plan()
         node = self._world.get(NODES, "", name)
-        return reports.plan(report, node, self._world.pods_on(name))
+        told = reports.plan(report, node, self._world.pods_on(name))
+        if not report.volumes:
+            return told
+        leaving = {volume.metadata.name: volume for volume in self._world.storage.leaving(name)}
+        removed = volumes.reported(name, report.volumes, leaving, now_ms)
+        return Plan((*told.decisions, *removed), told.wake_at_ms)
 
 
 def _check_sender(envelope: Envelope, node: str) -> None:

@@ -24,6 +24,7 @@ from orchestrator.world.entry import Change, Entry, version_of
 from orchestrator.world.feed import Feed, Over
 from orchestrator.world.index import NodesBySource, OwnerIndex, PodsByNode
 from orchestrator.world.registry import Registry
+from orchestrator.world.storage import StorageIndex
 from proto.errors import Compacted
 from proto.kinds.definition import DEFINITIONS, CustomResourceDefinition
 from proto.kinds.kind import Kind
@@ -61,6 +62,7 @@ class World:
         self._owners = OwnerIndex()
         self._pods = PodsByNode()
         self._sources = NodesBySource()
+        self.storage = StorageIndex()
 
     @property
     def version(self) -> int:
@@ -304,5 +306,6 @@ class World:
         self._owners.update(old, new)
         self._pods.update(old, new)
         self._sources.update(old, new)
+        self.storage.update(change.kind, old, new)
         if change.kind is DEFINITIONS:
             self._declare(change.entry.name, None if new is None else new.object)

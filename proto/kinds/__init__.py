@@ -32,17 +32,14 @@ from proto.kinds.metrics import NODE_METRICS, POD_METRICS
 from proto.kinds.namespace import NAMESPACES
 from proto.kinds.networkpolicy import NETWORK_POLICIES
 from proto.kinds.node import NODES
+from proto.kinds.persistentvolume import PERSISTENT_VOLUMES
 from proto.kinds.pod import PODS
 from proto.kinds.quota import LIMIT_RANGES, PRIORITY_CLASSES, RESOURCE_QUOTAS
 from proto.kinds.replicaset import REPLICASETS
 from proto.kinds.replicationcontroller import REPLICATION_CONTROLLERS
 from proto.kinds.service import SERVICES
 from proto.kinds.statefulset import STATEFUL_SETS
-from proto.kinds.storage import (
-    PERSISTENT_VOLUME_CLAIMS,
-    PERSISTENT_VOLUMES,
-    STORAGE_CLASSES,
-)
+from proto.kinds.storage import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLASSES
 
 ALL: tuple[Kind[Any], ...] = (
     NAMESPACES,

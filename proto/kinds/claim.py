@@ -1,7 +1,7 @@
 """What is wanted of storage: the spec of claims, and of the templates that claims are made of."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import ClassVar
 
 from msgspec.structs import replace
 
@@ -11,8 +11,6 @@ from proto.kinds import validation
 from proto.meta import LabelSelector, Model, ObjectMeta
 
 Amounts = dict[str, quantity.Quantity]
-Source = dict[str, Any]
-"""What a kind of storage that is not acted on wants to know."""
 
 MODES: Mapping[str, str] = {
     "ReadWriteOnce": "RWO",
@@ -39,14 +37,14 @@ class PersistentVolumeClaimSpec(Model, frozen=True, kw_only=True):
         storage_class_name: None: the default class's, as soon as there is one; empty: none.
     """
 
+    REFUSED: ClassVar[frozenset[str]] = frozenset({"dataSource", "dataSourceRef"})
+
     access_modes: tuple[str, ...] = ()
     selector: LabelSelector | None = None
     resources: VolumeResources = VolumeResources()
     volume_name: str = ""
     storage_class_name: str | None = None
     volume_mode: str = ""
-    data_source: Source = {}
-    data_source_ref: Source = {}
     volume_attributes_class_name: str | None = None
 
 
@@ -74,7 +72,20 @@ def validate_access(at: str, modes: tuple[str, ...], mode: str) -> list[FieldErr
     if "ReadWriteOncePod" in modes and len(modes) > 1:
         said = "may not use ReadWriteOncePod with other access modes"
         errors.append(validation.forbidden(f"{at}.accessModes", said))
+    if mode == "Block":
+        said = f"Longshore has no block devices: leave it out, or say {FILESYSTEM}"
+        return [*errors, validation.forbidden(f"{at}.volumeMode", said)]
     return errors + validation.one_of(f"{at}.volumeMode", mode, ("Block", FILESYSTEM))
+
+
+def modes_cell(modes: tuple[str, ...]) -> str:
+    """Access modes, as they are shown."""
+    return ",".join(short for name, short in MODES.items() if name in modes)
+
+
+def phase_cell(meta: ObjectMeta, phase: str) -> str:
+    """How far a claim or a volume is, as it is shown."""
+    return "Terminating" if meta.deletion_timestamp else phase
 
 
 def validate_claim_spec(at: str, spec: PersistentVolumeClaimSpec) -> list[FieldError]:

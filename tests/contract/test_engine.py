@@ -15,7 +15,7 @@ from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
-from node_agent.core.volume_actions import Mount, TmpfsConfig
+from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
 from node_agent.engine import AttachOptions, Console, Engine, EngineVolume, ExecOptions, LogOptions
 from node_agent.engine.docker import Docker
 from node_agent.engine.fake import FakeEngine
@@ -156,6 +156,26 @@ async def test_a_volume_is_known_by_its_pod_and_stays_while_anything_has_it(engi
             await engine.remove_volume(name)
         await engine.remove(item)
     await engine.remove_volume(name)
+    await engine.remove_volume(name)
+    assert await engine.volumes() == []
+
+
+async def test_a_volume_that_outlives_pods_is_made_with_the_container_that_mounts_it(
+    engine: Engine,
+):
+    pod = key()
+    name = f"pvc-{pod.uid}"
+    made = NamedVolume("local", {}, naming.stored_labels(engine.test_node, name))
+    mount = Mount(name="data", target="/data", tmpfs=name, named=made)
+    box = await engine.create_sandbox(sandbox_config(engine, pod))
+    await engine.start(box)
+    id = await engine.create_container(container_config(engine, pod, box, mounts=(mount,)))
+    assert await engine.volumes() == [EngineVolume(name, None, name)]
+    with pytest.raises(AlreadyExists):
+        await engine.remove_volume(name)
+    await engine.remove(id)
+    await engine.remove(box)
+    assert await engine.volumes() == [EngineVolume(name, None, name)]
     await engine.remove_volume(name)
     assert await engine.volumes() == []
 

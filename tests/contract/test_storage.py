@@ -1,6 +1,8 @@
 """What every storage does: one suite for the one in memory and for the one on disk and tmpfs."""
 
 import shutil
+import stat
+import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,14 @@ import pytest
 
 from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
-from node_agent.core.volume_actions import File, FilesConfig, HostPathConfig, Mount, RoomConfig
+from node_agent.core.volume_actions import (
+    File,
+    FilesConfig,
+    HostPathConfig,
+    Mount,
+    RoomConfig,
+    StoredConfig,
+)
 from node_agent.storage import Storage, StorageFailure
 from node_agent.storage.files import FileStorage
 from node_agent.storage.memory import MemoryStorage
@@ -75,7 +84,80 @@ async def test_contents_are_kept_for_the_next_agent_and_dropped(storage: Storage
     assert await storage.open() == {CONFIG: newer}
 
 
+async def test_what_outlives_pods_stays_until_it_is_removed_by_name(storage: Storage):
+    assert list(await storage.stored()) == []
+    for name in ("pvc-2", "pvc-1", "pvc-2"):
+        await storage.prepare(POD, StoredConfig("v", name))
+    assert sorted(await storage.stored()) == ["pvc-1", "pvc-2"]
+    assert await storage.volumes() == {}, "it is no pod's"
+    await storage.remove(POD)
+    for _ in range(2):
+        await storage.remove_stored("pvc-1")
+    assert list(await storage.stored()) == ["pvc-2"]
+
+
 # ------------------------------------------------------------ on disk and tmpfs
+
+
+async def test_what_outlives_pods_is_there_for_the_next_agent_and_open_to_all(tmp_path, tmpfs):
+    disk = FileStorage(tmp_path / "s", tmpfs)
+    await disk.prepare(POD, StoredConfig("v", "pvc-1"))
+    folder = Path(disk.places.stored) / "pvc-1"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o777
+    (folder / "kept").write_text("x")
+    (folder.parent / ".pvc-2").mkdir()  # an agent was killed in the middle
+    later = FileStorage(tmp_path / "s", tmpfs)
+    assert list(await later.stored()) == ["pvc-1"]
+    await later.prepare(POD, StoredConfig("v", "pvc-1"))
+    await later.prepare(POD, StoredConfig("v", "pvc-2"))
+    assert (folder / "kept").read_text() == "x"
+    await later.remove_stored("pvc-1")
+    assert [path.name for path in folder.parent.iterdir()] == ["pvc-2"]
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../pods", "/etc", ".hidden"])
+async def test_no_name_leads_out_of_the_folder(tmp_path, tmpfs, name: str):
+    disk = FileStorage(tmp_path / "s", tmpfs)
+    await disk.prepare(POD, RoomConfig("room"))
+    with pytest.raises(StorageFailure, match="is no name of a volume"):
+        await disk.remove_stored(name)
+    with pytest.raises(StorageFailure, match="is no name of a volume"):
+        await disk.prepare(POD, StoredConfig("v", name))
+    assert await disk.volumes() == {POD: {"room": ""}}
+
+
+async def test_a_link_is_not_followed_when_a_folder_is_removed(tmp_path, tmpfs):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "kept").write_text("x")
+    disk = FileStorage(tmp_path / "s", tmpfs)
+    await disk.prepare(POD, StoredConfig("v", "pvc-1"))
+    folder = Path(disk.places.stored)
+    (folder / "pvc-1" / "inside").symlink_to(tmp_path / "theirs")
+    (folder / "pvc-2").symlink_to(tmp_path / "theirs")
+    await disk.remove_stored("pvc-1")
+    with pytest.raises(StorageFailure):
+        await disk.remove_stored("pvc-2")
+    assert (tmp_path / "theirs" / "kept").read_text() == "x"
+
+
+async def test_what_something_is_mounted_in_is_not_emptied(tmp_path, tmpfs):
+    disk = FileStorage(tmp_path / "s", tmpfs)
+    await disk.prepare(POD, StoredConfig("v", "pvc-1"))
+    inner = Path(disk.places.stored) / "pvc-1" / "inner"
+    inner.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "tmpfs", inner], check=False, capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("only root may mount")
+    try:
+        with pytest.raises(StorageFailure, match="unmount it first"):
+            await disk.remove_stored("pvc-1")
+        assert inner.is_mount()
+    finally:
+        subprocess.run(["umount", inner], check=True)
+    await disk.remove_stored("pvc-1")
+    assert list(await disk.stored()) == []
 
 
 @pytest.fixture

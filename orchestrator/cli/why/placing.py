@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from orchestrator.cli.why import words
+from orchestrator.cli.why import claims, words
 from orchestrator.cli.why.finding import Finding, Weight
 from orchestrator.cli.why.seen import Seen
 from proto.kinds.gates import SCHEDULING_GATED
@@ -122,7 +122,8 @@ def findings_of(pod: Pod, seen: Seen) -> Iterator[Finding]:
     if pod.spec.scheduling_gates:
         yield _gated(pod)
     elif scheduled is not None and scheduled.status == "False":
-        yield _refused(pod, seen, scheduled.message)
+        of_claims = claims.finding_of(pod, seen, scheduled.message)
+        yield of_claims or _refused(pod, seen, scheduled.message)
     else:
         yield _unseen(pod, seen)
 

@@ -12,6 +12,7 @@ from proto.kinds.node import Taint
 from proto.kinds.node_selector import (
     NAME_FIELD,
     NodeAffinity,
+    NodeSelector,
     NodeSelectorRequirement,
     NodeSelectorTerm,
 )
@@ -38,8 +39,8 @@ class Eligible(Struct, frozen=True):
 
 
 def eligible(table: NodeTable, signature: Signature) -> Eligible:
-    """Rows that a pod's selector, affinity and tolerations leave; remembered by the table."""
-    key = (signature.selector, signature.affinity, signature.tolerations)
+    """Rows that a pod's selector, affinity, volumes and tolerations leave; kept by the table."""
+    key = (signature.selector, signature.affinity, signature.volumes, signature.tolerations)
     found: Eligible = remembered(table, key, lambda: _eligible(table, signature))
     return found
 
@@ -58,6 +59,7 @@ def _eligible(table: NodeTable, signature: Signature) -> Eligible:
     avoided = [_penalty(taints, signature.tolerations) for taints in table.taint_sets]
     taints = table.taints()
     mask = table.alive() & tolerated(table, signature) & matching(table, signature)
+    mask &= reaching(table, signature.volumes)
     penalty = np.array(avoided, np.int64)[taints] if any(avoided) else None
     return Eligible(mask, penalty, _preference(table, signature.affinity))
 
@@ -106,10 +108,7 @@ def matching(table: NodeTable, signature: Signature) -> Mask:
         mask &= _rows(table, table.labels.get(key, {}).get(value, ()))
     affinity = signature.affinity
     if affinity is not None and affinity.required is not None:
-        either = np.zeros(len(table.names), np.bool_)
-        for term in affinity.required.node_selector_terms:
-            either |= selected(table, term)
-        mask &= either
+        mask &= _either(table, affinity.required)
     return mask
 
 
@@ -143,6 +142,22 @@ def _satisfying(
 def _rows(table: NodeTable, rows: Iterable[int]) -> Mask:
     mask = np.zeros(len(table.names), np.bool_)
     mask[list(rows)] = True
+    return mask
+
+
+def reaching(table: NodeTable, volumes: Iterable[NodeSelector]) -> Mask:
+    """Rows that every volume of a pod can be reached from."""
+    mask = np.ones(len(table.names), np.bool_)
+    for found in volumes:
+        mask &= _either(table, found)
+    return mask
+
+
+def _either(table: NodeTable, selector: NodeSelector) -> Mask:
+    """Rows that any of the terms selects."""
+    mask = np.zeros(len(table.names), np.bool_)
+    for term in selector.node_selector_terms:
+        mask |= selected(table, term)
     return mask
 
 

@@ -5,8 +5,9 @@ Whoever fits nowhere may make room, see `preemption`; until that room is there, 
 priority leave it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from orchestrator.core.scheduling.preemption import Preemption, Residents, preem
 from orchestrator.core.scheduling.ranking import Ranking
 from orchestrator.core.scheduling.signature import Signature
 from orchestrator.core.scheduling.table import NodeTable, priority_of, use_of
+from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import Pod
 
 BATCH = 2000
@@ -40,7 +42,10 @@ class Placement(Struct, frozen=True):
 
 
 def schedule(
-    table: NodeTable, pods: Iterable[Pod], residents: Residents | None = None
+    table: NodeTable,
+    pods: Iterable[Pod],
+    residents: Residents | None = None,
+    volumes: Mapping[str, tuple[NodeSelector, ...]] = MappingProxyType({}),
 ) -> list[Placement]:
     """Choose a node for each of these unbound pods, by priority and then oldest first.
 
@@ -50,6 +55,7 @@ def schedule(
         table: The nodes, and what is bound to them.
         pods: To be placed.
         residents: Who may have to make room; None: nobody has.
+        volumes: By pod's uid: see `Signature.volumes`.
     """
     waiting = sorted(pods, key=_queue_key)
     run = _Run(table, residents, does_crowd=any(has_rules(pod.spec) for pod in waiting))
@@ -58,7 +64,7 @@ def schedule(
         run.keep_room(priority)
         together = list(alike)
         for start in range(0, len(together), BATCH):
-            for signature, group in signatures.grouped(together[start : start + BATCH]):
+            for signature, group in signatures.grouped(together[start : start + BATCH], volumes):
                 placements += run.place(signature, group)
     return placements
 

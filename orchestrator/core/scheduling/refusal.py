@@ -9,7 +9,7 @@ from collections import Counter
 import numpy as np
 
 from orchestrator.core.scheduling.draft import Draft
-from orchestrator.core.scheduling.filters import matching, port_conflicts, untolerated
+from orchestrator.core.scheduling.filters import matching, port_conflicts, reaching, untolerated
 from orchestrator.core.scheduling.peers import Face
 from orchestrator.core.scheduling.signature import Signature
 from orchestrator.core.scheduling.table import Mask, NodeTable
@@ -17,6 +17,7 @@ from proto.kinds.node import UNSCHEDULABLE_TAINT, Taint
 
 _PORTS = "node(s) didn't have free ports for the requested pod ports"
 _SELECTOR = "node(s) didn't match Pod's node affinity/selector"
+_VOLUMES = "node(s) had volume node affinity conflict"
 
 
 def message(draft: Draft, signature: Signature, face: Face) -> str:
@@ -33,6 +34,7 @@ def message(draft: Draft, signature: Signature, face: Face) -> str:
     reasons: Counter[str] = Counter()
     left = _without_tainted(table, signature, table.alive(), reasons)
     left = _narrowed(left, matching(table, signature), _SELECTOR, reasons)
+    left = _narrowed(left, reaching(table, signature.volumes), _VOLUMES, reasons)
     open_ = np.ones(len(left), np.bool_)
     open_[list(port_conflicts(signature.ports, draft.ports))] = False
     left = _narrowed(left, open_, _PORTS, reasons)
@@ -46,6 +48,12 @@ def message(draft: Draft, signature: Signature, face: Face) -> str:
         fitting = _narrowed(fitting, remaining, word, reasons)
     said = sorted(f"{count} {reason}" for reason, count in reasons.items() if count)
     return f"0/{len(table)} nodes are available: {', '.join(said)}."
+
+
+def blocked(table: NodeTable, said: str, *, is_by_node: bool) -> str:
+    """The refusal of a pod that no node could take, however empty it were."""
+    count = f"{len(table)} " if is_by_node else ""
+    return f"0/{len(table)} nodes are available: {count}{said}."
 
 
 def _narrowed(left: Mask, fits: Mask, reason: str, reasons: Counter[str]) -> Mask:

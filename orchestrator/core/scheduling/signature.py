@@ -1,12 +1,13 @@
 """What scheduling looks at in a pod: pods of one signature are interchangeable to it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from orchestrator.core.scheduling.peers import Rules, has_rules, rules_of
-from proto.kinds.node_selector import NodeAffinity
+from proto.kinds.node_selector import NodeAffinity, NodeSelector
 from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
 
 UNITS_MAX = 2**50
@@ -24,6 +25,7 @@ class Signature(Struct, frozen=True):
         affinity: To nodes; None where nothing is said of them.
         owner: Uid of the controller whose pods are to be spread; empty for none.
         rules: What it wants of other pods; None where that is nothing.
+        volumes: From which nodes its claims' volumes can be reached; all must select the node.
     """
 
     requests: tuple[tuple[str, int], ...]
@@ -33,6 +35,7 @@ class Signature(Struct, frozen=True):
     ports: frozenset[Port] = frozenset()
     owner: str = ""
     rules: Rules | None = None
+    volumes: tuple[NodeSelector, ...] = ()
 
     @property
     def has_preferences(self) -> bool:
@@ -69,17 +72,27 @@ def of(pod: Pod, owner: str) -> Signature:
 P = TypeVar("P", bound=Pod)
 
 
-def grouped(pods: Iterable[P]) -> Iterator[tuple[Signature, list[P]]]:
+def grouped(
+    pods: Iterable[P], volumes: Mapping[str, tuple[NodeSelector, ...]]
+) -> Iterator[tuple[Signature, list[P]]]:
     """The pods by signature, in the order in which each first occurs.
 
     Pods of one owner nearly always have one spec: comparing specs is much cheaper than deriving
     signatures, so these are derived once for each spec that an owner has.
+
+    Args:
+        pods: Any.
+        volumes: By uid: see `Signature.volumes`. Pods of one spec may have claims of their own.
     """
     known: dict[str, list[tuple[PodSpec, list[P]]]] = {}
     groups: dict[Signature, list[P]] = {}
     for pod in pods:
         owner = owner_of(pod)
         spec = pod.spec
+        if selectors := volumes.get(pod.metadata.uid):
+            signature = replace(of(pod, owner), volumes=selectors)
+            groups.setdefault(signature, []).append(pod)
+            continue
         seen = known.setdefault(owner, [])
         for other, group in seen:
             if other is spec or other == spec:

@@ -9,11 +9,13 @@ from typing import Any, Final
 
 from orchestrator.runtime.controllers.accounts import Accounts
 from orchestrator.runtime.controllers.budgets import Budgets
+from orchestrator.runtime.controllers.claims import Claims
 from orchestrator.runtime.controllers.controller import Controller
 from orchestrator.runtime.controllers.cronjobs import CronJobs
 from orchestrator.runtime.controllers.daemonsets import DaemonSets
 from orchestrator.runtime.controllers.definitions import Definitions
 from orchestrator.runtime.controllers.deployments import Deployments
+from orchestrator.runtime.controllers.ephemeralclaims import EphemeralClaims
 from orchestrator.runtime.controllers.evictions import Evictions
 from orchestrator.runtime.controllers.garbage import Garbage
 from orchestrator.runtime.controllers.jobs import Jobs
@@ -22,7 +24,9 @@ from orchestrator.runtime.controllers.priorities import Priorities
 from orchestrator.runtime.controllers.quotas import Quotas
 from orchestrator.runtime.controllers.replicasets import ReplicaSets, ReplicationControllers
 from orchestrator.runtime.controllers.statefulsets import StatefulSets
+from orchestrator.runtime.controllers.storageclasses import StorageClasses
 from orchestrator.runtime.controllers.uncounted import Uncounted
+from orchestrator.runtime.controllers.volumes import Volumes
 from orchestrator.runtime.reconcile import Perform, Reconciler
 from orchestrator.world import Change, Entry, World
 from proto.kinds.kind import Kind
@@ -30,10 +34,12 @@ from proto.kinds.kind import Kind
 ALL: Final[tuple[type[Controller[Any]], ...]] = (
     Accounts,
     Budgets,
+    Claims,
     CronJobs,
     DaemonSets,
     Definitions,
     Deployments,
+    EphemeralClaims,
     Evictions,
     Garbage,
     Jobs,
@@ -43,7 +49,9 @@ ALL: Final[tuple[type[Controller[Any]], ...]] = (
     ReplicaSets,
     ReplicationControllers,
     StatefulSets,
+    StorageClasses,
     Uncounted,
+    Volumes,
 )
 
 

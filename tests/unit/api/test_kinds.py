@@ -28,8 +28,12 @@ VOLUME = {
     "capacity": {"storage": "1Gi"},
     "accessModes": ["ReadOnlyMany", "ReadWriteOnce"],
     "storageClassName": "fast",
-    "nfs": {"server": "s", "path": "/p"},
+    "hostPath": {"path": "/p"},
 }
+_BARE = {name: value for name, value in VOLUME.items() if name != "hostPath"}
+LOCAL = _BARE | {"local": {"path": "/p"}}
+DOCKER = _BARE | {"csi": {"driver": "longshore.dev/docker-volume", "volumeHandle": "v"}}
+REQUIRED = "spec.nodeAffinity.required.nodeSelectorTerms"
 CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
 TARGET = {"kind": "Deployment", "name": "web", "apiVersion": "apps/v1"}
 SIGNING = {
@@ -217,12 +221,15 @@ ACTED_ON = (
     "Job",
     "Lease",
     "LimitRange",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
     "PodDisruptionBudget",
     "PriorityClass",
     "ReplicationController",
     "ResourceQuota",
     "Secret",
     "StatefulSet",
+    "StorageClass",
 )
 
 
@@ -377,13 +384,26 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ),
         ("ControllerRevision", {"revision": -1, "data": {"a": 1}}, "revision"),
         ("ControllerRevision", {"revision": 1}, "data"),
-        ("PersistentVolume", {"spec": VOLUME | {"nfs": None}}, "spec"),
-        ("PersistentVolume", {"spec": VOLUME | {"hostPath": {"path": "/"}}}, "spec"),
+        ("PersistentVolume", {"spec": VOLUME | {"hostPath": None}}, "spec"),
+        ("PersistentVolume", {"spec": VOLUME | {"local": {"path": "/p"}}}, "spec"),
+        ("PersistentVolume", {"spec": VOLUME | {"hostPath": {"path": "p"}}}, "spec.hostPath.path"),
+        ("PersistentVolume", {"spec": LOCAL}, "spec.nodeAffinity"),
+        ("PersistentVolume", {"spec": LOCAL | {"nodeAffinity": {"required": {}}}}, REQUIRED),
+        ("PersistentVolume", {"spec": LOCAL | {"local": {"path": "/a/../b"}}}, "spec.local.path"),
+        ("PersistentVolume", {"spec": DOCKER | {"csi": {"driver": "ebs"}}}, "spec.csi.driver"),
+        ("PersistentVolume", {"spec": DOCKER | {"csi": {}}}, "spec.csi.volumeHandle"),
+        ("PersistentVolume", {"spec": VOLUME | {"nfs": {"server": "s"}}}, "spec.nfs"),
+        ("PersistentVolume", {"spec": VOLUME | {"volumeMode": "Block"}}, "spec.volumeMode"),
         ("PersistentVolume", {"spec": VOLUME | {"capacity": {}}}, "spec.capacity"),
         ("PersistentVolume", {"spec": VOLUME | {"accessModes": ["Odd"]}}, "spec.accessModes[0]"),
         ("PersistentVolumeClaim", {"spec": CLAIM | {"accessModes": []}}, "spec.accessModes"),
         ("PersistentVolumeClaim", {"spec": CLAIM | {"resources": {}}}, "spec.resources[storage]"),
         ("PersistentVolumeClaim", {"spec": CLAIM | {"volumeMode": "Odd"}}, "spec.volumeMode"),
+        (
+            "PersistentVolumeClaim",
+            {"spec": CLAIM | {"dataSource": {"kind": "a", "name": "b"}}},
+            "spec.dataSource",
+        ),
         ("StorageClass", {}, "provisioner"),
         ("StorageClass", {"provisioner": "a", "reclaimPolicy": "Recycle"}, "reclaimPolicy"),
         ("Endpoints", {"subsets": [{"ports": [{"port": 1}]}]}, "subsets[0]"),
@@ -512,13 +532,19 @@ async def test_a_secrets_text_becomes_data_and_is_not_shown():
         (
             "PersistentVolume",
             {"spec": VOLUME},
-            {"spec": VOLUME | {"nfs": {"server": "t", "path": "/p"}}},
+            {"spec": VOLUME | {"hostPath": {"path": "/q"}}},
             "spec.persistentvolumesource",
         ),
         (
             "PersistentVolumeClaim",
-            {"spec": CLAIM},
+            {"spec": CLAIM | {"storageClassName": "r"}},
             {"spec": CLAIM | {"storageClassName": "s"}},
+            "spec",
+        ),
+        (
+            "PersistentVolumeClaim",
+            {"spec": CLAIM},
+            {"spec": CLAIM | {"resources": {"requests": {"storage": "2Gi"}}}},
             "spec",
         ),
         ("StorageClass", {"provisioner": "a"}, {"provisioner": "b"}, "provisioner"),

@@ -4,6 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from orchestrator.core.reports import plan
+from orchestrator.core.storage.provision import FOLDER_ANNOTATION
 from proto.kinds.container import (
     Container,
     ContainerState,
@@ -55,3 +56,20 @@ def test_what_ran_beside_a_pods_containers_is_seen_to_end_after_them():
         before, init_container_statuses=status("", ENDED).init_container_statuses
     )
     assert told(after, status("Succeeded", ENDED)) is None
+
+
+def test_where_a_node_keeps_volumes_is_noted_beside_what_others_note_of_it():
+    report = NodeReport(
+        node="n1",
+        incarnation=1,
+        version=1,
+        epoch=1,
+        generation=1,
+        facts=NodeFacts(volumes_folder="/var/stored"),
+    )
+    node = Node(metadata=ObjectMeta(name="n1", annotations={"note": "mine"}))
+    (decision,) = plan(report, node, []).decisions
+    assert decision.object.metadata.annotations == {
+        "note": "mine",
+        FOLDER_ANNOTATION: "/var/stored",
+    }

@@ -27,6 +27,7 @@ from proto.messages import (
     NodeReport,
     PodReport,
     StreamFailed,
+    VolumeRemoval,
 )
 
 
@@ -126,13 +127,20 @@ class Node:
         for task in self._listeners:
             task.cancel()
 
-    async def assign(self, *pods: AssignedPod, epoch: int = 1, generation: int = 0) -> Assignment:
-        """Tell the agent to run exactly these."""
+    async def assign(
+        self,
+        *pods: AssignedPod,
+        epoch: int = 1,
+        generation: int = 0,
+        removals: tuple[VolumeRemoval, ...] = (),
+    ) -> Assignment:
+        """Tell the agent to run exactly these, and to remove these volumes."""
         assignment = Assignment(
             node=self.settings.node_name,
             epoch=epoch,
             generation=generation or next(self._generations),
             pods=pods,
+            removals=removals,
         )
         await self.control.publish(
             subjects.assignment(self.settings.node_name), codec.encode(assignment)
