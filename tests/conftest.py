@@ -8,7 +8,11 @@ from pathlib import PurePath
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+settings.register_profile("longshore", deadline=None)  # other tests run beside each
+settings.load_profile("longshore")
 
 SHARING = (PurePath("tests/e2e"), PurePath("tests/e2e/cli"), PurePath("tests/e2e/clients"))
 """Folders whose files share something: the testbed, and a cluster each."""
