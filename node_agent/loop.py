@@ -35,6 +35,7 @@ from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
 from node_agent.volumes import VolumeMaker
+from node_agent.witness import Witness, unseen
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
@@ -82,6 +83,7 @@ class Agent:
         clock: Callable[[], int],
         rng: random.Random,
         machine: Machine | None = None,
+        witness: Witness = unseen,
     ) -> None:
         """Does nothing before `run`.
 
@@ -95,6 +97,7 @@ class Agent:
             clock: Epoch milliseconds.
             rng: Spreads what many agents would do at once.
             machine: The engine's host, for what it uses; None when that is not ours to see.
+            witness: Sees every action.
         """
         self._settings = settings
         self._node = settings.node_name
@@ -121,6 +124,7 @@ class Agent:
             clock=clock,
             on_done=ring,
             concurrency=settings.engine_concurrency,
+            witness=witness,
         )
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)

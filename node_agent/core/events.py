@@ -86,6 +86,11 @@ def sandbox_failed(error: str) -> Told:
     return Told(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
 
 
+def kill_failed(error: str) -> Told:
+    """A container, or a holder, could not be killed or removed."""
+    return Told(WARNING, "FailedKillPod", f"error killing pod: {error}")
+
+
 def sandbox_changed() -> Told:
     """A holder died: the pod starts afresh."""
     return Told(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")

@@ -104,6 +104,10 @@ class Volumes(Struct, frozen=True):
     tmpfs: tuple[str, ...] = ()
 
 
+RETRY_MAX_MS = 30_000
+"""The longest pause between tries at what Docker refuses; the first is one second."""
+
+
 class Failure(Struct, frozen=True):
     """What the agent could not do, how often in a row, and when it tried last."""
 
@@ -116,6 +120,11 @@ class Failure(Struct, frozen=True):
     def after(before: "Failure | None", reason: str, message: str, at_ms: int) -> "Failure":
         """One more of them."""
         return Failure(reason, message, before.count + 1 if before else 1, at_ms)
+
+    @property
+    def due_at_ms(self) -> int:
+        """When Docker may be asked again: after 1 s, 2 s and so on up to half a minute."""
+        return self.at_ms + min(RETRY_MAX_MS, 1000 << min(self.count - 1, 5))
 
 
 class Pull(Struct, frozen=True):
@@ -163,6 +172,7 @@ class Memory(Struct, frozen=True, kw_only=True):
         pulls: By image: what became of it.
         failures: By pod uid and container name; the name is empty for the sandbox, and no
             container's for volumes.
+        stuck: By id: holders and containers that could not be killed or removed.
         fetching: Contents that are being asked for.
         unfetched: Contents that could not be had.
         worked_at_ms: When an action on a pod last ended.
@@ -175,6 +185,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     pulling: frozenset[str] = frozenset()
     pulls: Mapping[str, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
+    stuck: Mapping[str, Failure] = {}
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
@@ -247,13 +258,6 @@ def by_pod(observed: Observed) -> dict[PodKey, PodView]:
         )
         for pod in sorted(sandboxes.keys() | attempts.keys() | observed.volumes.keys())
     }
-
-
-def pool(observed: Observed) -> tuple[Sandbox, ...]:
-    """The holders that are nobody's."""
-    return tuple(
-        sorted((s for s in observed.sandboxes if s.pod is None), key=lambda s: (s.name, s.id))
-    )
 
 
 def claimed(sandbox: Sandbox, name: str, pod: PodKey) -> Sandbox:

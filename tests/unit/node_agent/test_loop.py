@@ -231,6 +231,32 @@ async def test_what_docker_refuses_is_tried_again_ever_more_slowly():
         await node.running("a", within_s=31)
 
 
+@pytest.mark.parametrize("what", ["_c_a_", "_POD_a_"])
+def test_what_docker_cannot_remove_is_tried_again_ever_more_slowly_and_told(what: str):
+    async def test() -> None:
+        async with a_node() as (node, engine):
+            await node.assign(given_pod("a"), given_pod("b"))
+            await node.running("a", "b")
+            tries: list[int] = []
+
+            def refuse(verb: str, name: str) -> str:
+                if verb == "remove" and what in name:
+                    tries.append(now_ms())
+                    return "device or resource busy"
+                return ""
+
+            engine.fails = refuse
+            await node.assign(given_pod("a", delete_grace_s=0), given_pod("b"))
+            await asyncio.sleep(120)
+            assert 6 <= len(tries) <= 10
+            assert node.reasons().count("FailedKillPod") == len(tries)
+            engine.fails = lambda _verb, _name: ""
+            await node.until(lambda r: (found := pod(r, "a")) and found.is_gone, within_s=31)
+            assert [c.pod.name for c in engine.containers] == ["b"]
+
+    virtual_time.run(test())
+
+
 @on_virtual_time
 async def test_the_pool_is_filled_and_refilled():
     async with a_node(sandbox_pool=3) as (node, engine):
