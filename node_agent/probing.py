@@ -107,6 +107,10 @@ class Probing:
             await asyncio.sleep(max(0.0, next_s - loop.time()))
 
     def _note(self, key: tuple[str, Kind], target: Target, outcome: Outcome) -> None:
+        if outcome.is_success is None:  # as the kubelet: such a result is thrown away
+            told = events.unasked(target.kind, outcome.text)
+            self._tell(target.pod, target.question.spec.name, told)
+            return
         before = self._verdicts.get(key, UNASKED)
         now_ms = self._clock()
         now = after(before, target.probe, is_success=outcome.is_success, now_ms=now_ms)

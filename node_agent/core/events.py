@@ -101,6 +101,11 @@ def unhealthy(probe: str, text: str) -> Told:
     return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe failed: {text}")
 
 
+def unasked(probe: str, text: str) -> Told:
+    """A probe could not be made."""
+    return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe errored: {text}")
+
+
 def hook_failed(hook: str, text: str) -> Told:
     """A hook (``postStart``, ``preStop``) did."""
     name = f"{hook[0].upper()}{hook[1:]}Hook"

@@ -75,7 +75,17 @@ class Connection(EngineConnection):
 
     async def _ask(self, work: Coroutine[Any, Any, T], deadline_s: float = 60.0) -> T:
         verb = work.__qualname__.rpartition(".")[2]
-        if verb in ("info", "list", "inspect", "images", "volumes", "events", "usage", "execute"):
+        if verb in (
+            "ping",
+            "info",
+            "list",
+            "inspect",
+            "images",
+            "volumes",
+            "events",
+            "usage",
+            "execute",
+        ):
             return await super()._ask(work, deadline_s)
         asked = self._stand.loop.create_task(super()._ask(work, deadline_s))
         await asyncio.sleep(0)  # the engine has it now
