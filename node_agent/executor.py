@@ -148,6 +148,7 @@ class Executor:
         """What the plan should know of what was done."""
         return Memory(
             accepted_at_ms=dict(accepted_at_ms),
+            lifetimes=dict(self._observer.lifetimes),
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
             hooks=dict(self._hooks),

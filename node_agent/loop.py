@@ -9,7 +9,6 @@ runs by its labels, and what is as it should be stays untouched.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
@@ -24,7 +23,7 @@ from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
-from node_agent.host import Disk, Machine, Prober
+from node_agent.host import Clock, Disk, Machine, Prober
 from node_agent.kept import Keeper
 from node_agent.library import Library
 from node_agent.meter import Meter
@@ -80,7 +79,7 @@ class Agent:
         storage: Storage,
         disk: Disk,
         prober: Prober,
-        clock: Callable[[], int],
+        clock: Clock,
         rng: random.Random,
         machine: Machine | None = None,
         witness: Witness = unseen,
@@ -94,7 +93,7 @@ class Agent:
             storage: Where pods' volumes and what they hold are kept.
             disk: Where the last assignment is kept.
             prober: Knocks at other hosts.
-            clock: Epoch milliseconds.
+            clock: The host's.
             rng: Spreads what many agents would do at once.
             machine: The engine's host, for what it uses; None when that is not ours to see.
             witness: Sees every action.
@@ -104,15 +103,17 @@ class Agent:
         self._bus = bus
         self._keeper = Keeper(disk)
         self._prober = prober
-        self._clock = clock
+        self._clock = clock.steady_ms
         self._rng = rng
         self._host = _host(settings, storage)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
-        self._teller = Teller(bus, self._node, self._spec_of, clock)
+        self._teller = Teller(bus, self._node, self._spec_of, clock.wall_ms)
         tell, ring = self._teller.tell, self._bell.set
-        self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
-        self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
+        self._observer = Observer(
+            engine, storage, self._look_again, clock=clock, resync_s=settings.resync_s
+        )
+        self._library = Library(bus, self._node, storage, clock=self._clock, on_done=ring)
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
@@ -121,12 +122,12 @@ class Agent:
             self._library,
             VolumeMaker(engine, storage, self._observer, tell),
             tell,
-            clock=clock,
+            clock=self._clock,
             on_done=ring,
             concurrency=settings.engine_concurrency,
             witness=witness,
         )
-        self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
+        self._probing = Probing(self._checks, tell, clock=clock.wall_ms, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
         self.rejected = 0
@@ -176,7 +177,9 @@ class Agent:
         await self._keeper.save(incarnation=self._incarnation)
         self._probing.remember(kept.good)
         if kept.assignment is not None:
-            self._adopt(kept.assignment, kept.accepted_at_ms)
+            now_ms = self._clock()  # may have been set back since
+            accepted = {uid: min(at_ms, now_ms) for uid, at_ms in kept.accepted_at_ms.items()}
+            self._adopt(kept.assignment, accepted)
             held = kept.assignment
             log.info("assignment.remembered", pods=len(held.pods), epoch=held.epoch)
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, Volumes
+from node_agent.core.observed import Container, Lifetime, Sandbox, Volumes
 from node_agent.engine import Engine, EngineInfo, EventStream, Image
+from node_agent.host import Clock
 from node_agent.storage import Storage
 from proto.errors import LongshoreError
 
@@ -40,6 +41,7 @@ class Observer:
         storage: Storage,
         on_change: Callable[[], None],
         *,
+        clock: Clock,
         resync_s: float,
     ) -> None:
         """Knows nothing before `run`.
@@ -48,17 +50,21 @@ class Observer:
             engine: What to look at.
             storage: The same, for volumes.
             on_change: Called whenever something differs from before.
+            clock: To tell from when to when containers ran.
             resync_s: Seconds between full looks while all is well.
         """
         self._engine = engine
         self._storage = storage
         self._on_change = on_change
+        self._clock = clock
         self._resync_s = resync_s
         self._touched: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._doubt = asyncio.Event()
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
+        self.lifetimes: dict[str, Lifetime] = {}
+        """Of containers that ran, by id."""
         self._volumes_touched = 0
         self.volumes: dict[PodKey, Volumes] = {}
         self.images: tuple[Image, ...] = ()
@@ -161,12 +167,21 @@ class Observer:
             self.containers.pop(id, None)
             self._touched.pop(id, None)
             self._locks.pop(id, None)
+            self.lifetimes.pop(id, None)
         elif isinstance(found, Sandbox):
             self.sandboxes[id] = found
         else:
             self.containers[id] = found
+            self._note_lifetime(found)
         if found != before:
             self._on_change()
+
+    def _note_lifetime(self, found: Container) -> None:
+        """Each end of it when it is first seen: later the clocks may have parted."""
+        told, known = Lifetime.of(found), self.lifetimes.get(found.id, Lifetime())
+        began_ms = known.began_ms or (told.began_ms and self._clock.steadied(told.began_ms))
+        ended_ms = known.ended_ms or (told.ended_ms and self._clock.steadied(told.ended_ms))
+        self.lifetimes[found.id] = Lifetime(began_ms, ended_ms)
 
     async def look_at_images(self) -> None:
         """All images; cheap, and there are no events precise enough to do with less."""

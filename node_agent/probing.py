@@ -90,8 +90,9 @@ class Probing:
     async def _probe(self, key: tuple[str, Kind], target: Target) -> None:
         """Ask every so often until cancelled."""
         period_s = target.probe.period_seconds
-        due_ms = target.started_at_ms + target.probe.initial_delay_seconds * 1000
-        wait_s = max(0, due_ms - self._clock()) / 1000
+        delay_s = target.probe.initial_delay_seconds
+        due_ms = target.started_at_ms + delay_s * 1000
+        wait_s = min(delay_s, max(0, due_ms - self._clock()) / 1000)  # the clock may be set back
         if self._verdicts.get(key, UNASKED).is_good:  # known from before: there is no hurry
             wait_s = max(wait_s, self._rng.uniform(0, period_s))
         await asyncio.sleep(wait_s)

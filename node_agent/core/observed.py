@@ -92,6 +92,19 @@ class Container(Struct, frozen=True, kw_only=True):
         return self.state is State.EXITED and self.exit_code == 0
 
 
+class Lifetime(Struct, frozen=True):
+    """From when to when a container ran, as the agent counts: Docker's clock may be set."""
+
+    began_ms: int = 0
+    ended_ms: int = 0
+
+    @staticmethod
+    def of(container: Container) -> "Lifetime":
+        """As Docker tells it."""
+        ended_ms = container.ended_at_ms if container.has_ended else 0
+        return Lifetime(container.started_at_ms, ended_ms)
+
+
 class Volumes(Struct, frozen=True):
     """What there is of one pod's volumes.
 
@@ -164,6 +177,7 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     Attributes:
         accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
+        lifetimes: By container id: of those that ran.
         busy: Uids of pods that an action runs for; None among them for the pool.
         signalled_at_ms: By container id: when its program was asked to end.
         hooks: By container id. Whether a container that an earlier agent started has run its hook
@@ -179,6 +193,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     """
 
     accepted_at_ms: Mapping[str, int] = {}
+    lifetimes: Mapping[str, Lifetime] = {}
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
     hooks: Mapping[tuple[str, HookKind], Hook] = {}

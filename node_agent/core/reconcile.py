@@ -34,6 +34,7 @@ from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
     HookKind,
+    Lifetime,
     Observed,
     PodView,
     Sandbox,
@@ -316,9 +317,9 @@ class _Planner:
         if not restart.is_wanted(restart.policy(pod, spec), ended):
             return
         is_changed = ended.spec_hash != naming.spec_hash(spec)
-        due_ms = restart.due_at_ms(ended)
+        due_ms = restart.due_at_ms(ended, self._life(ended))
         if self._now_ms < due_ms and not is_changed:
-            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended)) // 1000
+            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended, self._life(ended))) // 1000
             pod_text = f"{key.name}_{key.namespace}({key.uid})"
             self.waits.append(
                 Wait(
@@ -349,7 +350,7 @@ class _Planner:
         """The next attempt, once its image is here; only after a failure may the next be late."""
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
-            since_ms = max(since_ms, ended.ended_at_ms)
+            since_ms = max(since_ms, self._life(ended).ended_ms)
         found = images.step(spec, self._observed, needed_since_ms=since_ms, now_ms=self._now_ms)
         match found:
             case images.Needed():
@@ -379,7 +380,7 @@ class _Planner:
                 mounting.sources(pod, self._observed),
                 attempt=0 if ended is None else ended.attempt + 1,
                 backoff=(
-                    restart.restarts_in_a_row(ended) + 1
+                    restart.restarts_in_a_row(ended, self._life(ended)) + 1
                     if ended is not None and is_failure and not is_changed
                     else 0
                 ),
@@ -393,6 +394,9 @@ class _Planner:
             self.waits.append(Wait(key, spec.name, "ContainerCreating", "", None))
             return
         self.actions.append(CreateContainer(key, spec.name, config, cause))
+
+    def _life(self, ended: Container) -> Lifetime:
+        return self._memory.lifetimes.get(ended.id) or Lifetime.of(ended)
 
     def _is_held_back(self, key: PodKey, container: str) -> bool:
         """Whether Docker refused this lately, so that it should be left alone for a while."""

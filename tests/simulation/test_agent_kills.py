@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from node_agent.core.actions import Action
 from node_agent.core.contents import Held
 from node_agent.core.observed import Container, State
+from node_agent.host import Clock
 from node_agent.loop import Agent
 from node_agent.settings import Settings
 from node_agent.witness import Moment
@@ -170,7 +171,7 @@ class Stand:
             self.host.storage,
             Disk(self),
             FakeProber(),
-            self.now_ms,
+            Clock(lambda: self.now_ms() * 1_000_000, lambda: int(self.loop.time() * 1e9)),
             random.Random(1),
             witness=self._witness,
         )
