@@ -149,6 +149,7 @@ class Executor:
         return Memory(
             accepted_at_ms=dict(accepted_at_ms),
             lifetimes=dict(self._observer.lifetimes),
+            attempts=dict(self._observer.attempts),
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
             hooks=dict(self._hooks),
@@ -176,6 +177,7 @@ class Executor:
         self._hooks = {k: v for k, v in self._hooks.items() if k[0] in containers}
         there = containers.keys() | self._observer.sandboxes.keys()
         self._setbacks.forget(uids=uids, ids=there)
+        self._observer.forget(besides=uids)
 
     def carry_out(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
         """Begin all of it; pods side by side, and the actions of one pod too."""

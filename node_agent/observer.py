@@ -6,7 +6,7 @@ and every so often as the safety net; between those only what changed is inspect
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import structlog
 
@@ -65,6 +65,8 @@ class Observer:
         self.containers: dict[str, Container] = {}
         self.lifetimes: dict[str, Lifetime] = {}
         """Of containers that ran, by id."""
+        self.attempts: dict[tuple[str, str], int] = {}
+        """See `Memory.attempts`: somebody may remove a container by hand."""
         self._volumes_touched = 0
         self.volumes: dict[PodKey, Volumes] = {}
         self.images: tuple[Image, ...] = ()
@@ -182,6 +184,13 @@ class Observer:
         began_ms = known.began_ms or (told.began_ms and self._clock.steadied(told.began_ms))
         ended_ms = known.ended_ms or (told.ended_ms and self._clock.steadied(told.ended_ms))
         self.lifetimes[found.id] = Lifetime(began_ms, ended_ms)
+        if found.started_at_ms:
+            key = found.pod.uid, found.container
+            self.attempts[key] = max(found.attempt, self.attempts.get(key, 0))
+
+    def forget(self, besides: Collection[str]) -> None:
+        """Keep in mind no attempts but those of pods with these uids."""
+        self.attempts = {k: v for k, v in self.attempts.items() if k[0] in besides}
 
     async def look_at_images(self) -> None:
         """All images; cheap, and there are no events precise enough to do with less."""

@@ -178,6 +178,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     Attributes:
         accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
         lifetimes: By container id: of those that ran.
+        attempts: By pod uid and container: the newest attempt that ran, though it may be gone.
         busy: Uids of pods that an action runs for; None among them for the pool.
         signalled_at_ms: By container id: when its program was asked to end.
         hooks: By container id. Whether a container that an earlier agent started has run its hook
@@ -194,6 +195,7 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     accepted_at_ms: Mapping[str, int] = {}
     lifetimes: Mapping[str, Lifetime] = {}
+    attempts: Mapping[tuple[str, str], int] = {}
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
     hooks: Mapping[tuple[str, HookKind], Hook] = {}

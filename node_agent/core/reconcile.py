@@ -244,7 +244,9 @@ class _Planner:
     ) -> None:
         newest = view.newest(spec.name)
         if newest is None:
-            self._create(key, pod, spec, view, sandbox, None, cause="assigned")
+            is_lost = (key.uid, spec.name) in self._memory.attempts
+            cause = "it was removed" if is_lost else "assigned"
+            self._create(key, pod, spec, view, sandbox, None, cause=cause)
             return
         is_current = newest.spec_hash == naming.spec_hash(spec)
         is_joined = newest.sandbox_id == sandbox.id
@@ -371,6 +373,9 @@ class _Planner:
             self.waits.append(Wait(key, spec.name, "CreateContainerConfigError", text, None))
             return
         is_changed = ended is not None and ended.spec_hash != naming.spec_hash(spec)
+        attempt = self._memory.attempts.get((key.uid, spec.name), -1) + 1
+        if ended is not None:
+            attempt = max(attempt, ended.attempt + 1)
         try:
             config = configs.container_config(
                 self._host,
@@ -378,7 +383,7 @@ class _Planner:
                 spec,
                 sandbox,
                 mounting.sources(pod, self._observed),
-                attempt=0 if ended is None else ended.attempt + 1,
+                attempt=attempt,
                 backoff=(
                     restart.restarts_in_a_row(ended, self._life(ended)) + 1
                     if ended is not None and is_failure and not is_changed

@@ -104,6 +104,12 @@ def test_the_second_restart_waits_ten_seconds_after_the_end():
     assert render(later) == "create longshore_c_web_default_uid-web_2: it ended"
 
 
+def test_a_container_that_somebody_removed_counts_as_restarted():
+    (action,) = planned([pod()], observed(sandbox(), attempts={("uid-web", "c"): 2})).actions
+    assert action.config.labels["longshore.dev/attempt"] == "3"
+    assert (action.cause, action.config.labels["longshore.dev/backoff"]) == ("it was removed", "0")
+
+
 def test_ten_good_minutes_forgive_earlier_restarts():
     ended = container(state=State.EXITED, attempt=7, started_at_ms=NOW_MS - 600_000)
     plan = planned([pod()], observed(sandbox(), ended))
