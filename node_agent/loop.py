@@ -136,6 +136,7 @@ class Agent:
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
+        self._reporter = report.Reporter(settings.internal_ip)
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
 
@@ -159,7 +160,8 @@ class Agent:
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
-        farewell = codec.encode(self._new_report(is_leaving=True))
+        found = self._new_report(self._facts(), self._pod_reports(), is_leaving=True)
+        farewell = codec.encode(found)
         with contextlib.suppress(LongshoreError):
             await self._bus.publish(subjects.report(self._node), farewell)
 
@@ -287,20 +289,22 @@ class Agent:
                 continue
             held = self._assignment
             fence = (held.epoch, held.generation) if held else (0, 0)
-            content = (self._facts(), self._pod_reports(), *fence)
-            if content == self._reported:
+            facts, pods = self._facts(), self._pod_reports()
+            if (facts, pods, *fence) == self._reported:
                 continue
-            self._reported = content
+            self._reported = (facts, pods, *fence)
             self._report_version += 1
             if (good := self._probing.good) != self._keeper.kept.good:
                 await self._keeper.save(good=good)
             try:
-                await self._bus.publish(subject, codec.encode(self._new_report()))
+                await self._bus.publish(subject, codec.encode(self._new_report(facts, pods)))
             except Unavailable as error:
                 # The next heartbeat that gets through tells which version was missed.
                 log.info("report.unsent", error=str(error))
 
-    def _new_report(self, *, is_leaving: bool = False) -> NodeReport:
+    def _new_report(
+        self, facts: NodeFacts, pods: tuple[PodReport, ...], *, is_leaving: bool = False
+    ) -> NodeReport:
         held = self._assignment
         return NodeReport(
             node=self._node,
@@ -308,8 +312,8 @@ class Agent:
             version=self._report_version + (1 if is_leaving else 0),
             epoch=held.epoch if held else 0,
             generation=held.generation if held else 0,
-            facts=self._facts(),
-            pods=self._pod_reports(),
+            facts=facts,
+            pods=pods,
             is_leaving=is_leaving,
         )
 
@@ -323,18 +327,13 @@ class Agent:
         if not self._observer.has_looked:
             return ()
         observed = self._observed()
-        views = by_pod(observed)
-        return tuple(
-            report.pod_report(
-                pod,
-                report.view_of(pod, views),
-                self._executor.waits,
-                observed.health,
-                host_ip=self._settings.internal_ip,
-                accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
-                is_busy=self._executor.is_busy(pod.uid),
-            )
-            for pod in self._desired.values()
+        return self._reporter.pods(
+            self._desired.values(),
+            by_pod(observed),
+            self._executor.waits,
+            observed.health,
+            accepted_at_ms=self._accepted_at_ms,
+            busy=observed.memory.busy,
         )
 
     async def _beat(self) -> None:

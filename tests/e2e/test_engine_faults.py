@@ -100,7 +100,7 @@ async def test_dockerd_is_restarted_under_its_containers(host: Host) -> None:
 
         host.set_live_restore(True)
         try:
-            host.stop_docker()
+            host.kill_docker()  # its own containerd keeps dockerd from ending by itself
             await node.until(lambda r: r.facts.engine_error)
             host.start_docker()
             await node.until(lambda r: not r.facts.engine_error)
