@@ -115,18 +115,7 @@ class Agent:
         )
         self._library = Library(bus, self._node, storage, clock=self._clock, on_done=ring)
         self._checks = Checks(engine)
-        self._executor = Executor(
-            engine,
-            self._observer,
-            self._checks,
-            self._library,
-            VolumeMaker(engine, storage, self._observer, tell),
-            tell,
-            clock=self._clock,
-            on_done=ring,
-            concurrency=settings.engine_concurrency,
-            witness=witness,
-        )
+        self._executor = self._hands(engine, storage, witness, settings.engine_concurrency)
         self._probing = Probing(self._checks, tell, clock=clock.wall_ms, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
@@ -139,6 +128,23 @@ class Agent:
         self._reporter = report.Reporter(settings.internal_ip)
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+
+    def _hands(
+        self, engine: Engine, storage: Storage, witness: Witness, concurrency: int
+    ) -> Executor:
+        tell = self._teller.tell
+        return Executor(
+            engine,
+            self._observer,
+            self._checks,
+            self._library,
+            VolumeMaker(engine, storage, self._observer, tell),
+            tell,
+            clock=self._clock,
+            on_done=self._bell.set,
+            concurrency=concurrency,
+            witness=witness,
+        )
 
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""

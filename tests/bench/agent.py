@@ -18,7 +18,7 @@ from tests.e2e.testbed import Testbed
 from tests.e2e.waiting import eventually, stopwatch
 
 PODS = 100
-PROBES = "startup by http, readiness by tcp, liveness by http, each every second at most"
+PROBES = "startup by http, then readiness by tcp and liveness by http every 10 s"
 SETTLE_S = 10
 """The startup probes are over, and the pool of sandboxes is full."""
 
@@ -85,7 +85,8 @@ def _probed(host: Host) -> dict[str, Any]:
     spec["nodeSelector"] = {"kubernetes.io/hostname": host.name}
     page = {"httpGet": {"path": "/", "port": 8080}, "timeoutSeconds": 5}
     (own,) = spec["containers"]
-    own["command"] = ["httpd", "-f", "-p", "8080", "-h", "/www"]
+    serve = "echo here > /www/index.html; exec httpd -f -p 8080 -h /www"
+    own["command"] = ["sh", "-c", serve]
     own["startupProbe"] = {**page, "periodSeconds": 1, "failureThreshold": 60}
     own["readinessProbe"] = {"tcpSocket": {"port": 8080}, "timeoutSeconds": 5}
     own["livenessProbe"] = page
