@@ -135,6 +135,12 @@ def _s(text: str) -> float:
     return datetime.fromisoformat(f"{text[:26].rstrip('Z')}+00:00").timestamp()
 
 
+def _of_pods(host: Host) -> list[str]:
+    """Containers and holders of pods, the pool left out."""
+    listed = host.engine.containers()
+    return [c["Id"] for c in listed if not c["Names"][0].startswith("/longshore_pool_")]
+
+
 def _deletions(cluster: Cluster, host: Host) -> tuple[list[float], dict[int, list[float]]]:
     """Seconds for pods that end when they are told to, ours and raw ones, in turns."""
     ours: list[float] = []
@@ -146,6 +152,7 @@ def _deletions(cluster: Cluster, host: Host) -> tuple[list[float], dict[int, lis
         await_calm(host.engine)
         elapsed = stopwatch()
         _delete(cluster)
+        eventually(lambda: not _of_pods(host), within_s=300, what="Docker has nothing of a pod")
         ours.append(elapsed())
         await_calm(host.engine)
         for at_a_time, found in theirs.items():
