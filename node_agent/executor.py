@@ -190,7 +190,7 @@ class Executor:
                 case FetchContent() | DropContent():
                     self._library.busy.add(action.source)
                 case RunHook():
-                    self._hooks[_hook_key(action)] = Hook(began_at_ms=self._clock())
+                    self._hooks[action.key] = Hook(began_at_ms=self._clock())
                 case _:
                     uid = action.pod.uid if action.pod else None
                     by_pod.setdefault(uid, []).append(action)
@@ -386,7 +386,7 @@ class Executor:
 
     async def _run_hook(self, action: RunHook) -> None:
         """On nobody's path: the plan knows what has to wait for it."""
-        key, name, error = _hook_key(action), action.question.spec.name, ""
+        key, name, error = action.key, action.question.spec.name, ""
         began = self._hooks[key]
         try:
             outcome = await self._checks.ask(action.question)
@@ -406,9 +406,12 @@ class Executor:
             await self._observer.look(id)
 
     async def _remove(self, id: str) -> None:
-        async with self._gate:
-            await self._engine.remove(id)
-        await self._observer.look(id)
+        with self._observer.leaving(id):
+            try:
+                async with self._gate:
+                    await self._engine.remove(id)
+            finally:
+                await self._observer.look(id)
 
     async def _pull(self, action: PullImage) -> None:
         """For everybody who waits for it, on nobody's path."""
@@ -450,10 +453,6 @@ class Executor:
 
     def _has_image(self, image: str) -> bool:
         return not self._observer.image_names.isdisjoint(image_names(image))
-
-
-def _hook_key(action: RunHook) -> tuple[str, HookKind]:
-    return action.question.container_id, action.hook
 
 
 _TOLD_WAITS = (

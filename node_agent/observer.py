@@ -6,13 +6,13 @@ and every so often as the safety net; between those only what changed is inspect
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import structlog
 
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Lifetime, Sandbox, Volumes
-from node_agent.engine import Engine, EngineInfo, EventStream, Image
+from node_agent.engine import Engine, EngineEvent, EngineInfo, EventStream, Image
 from node_agent.host import Clock
 from node_agent.storage import Storage
 from proto.errors import LongshoreError
@@ -61,6 +61,7 @@ class Observer:
         self._touched: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._doubt = asyncio.Event()
+        self._leaving: set[str] = set()
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
         self.lifetimes: dict[str, Lifetime] = {}
@@ -123,8 +124,25 @@ class Observer:
             event = await events.get()
             if not event.id:
                 tasks.create_task(self.look_at_images())
-            elif event.id not in self.hushed or event.action == "die":
+            elif self._is_news(event):
                 tasks.create_task(self.look(event.id))
+
+    def _is_news(self, event: EngineEvent) -> bool:
+        if event.id in self._leaving:
+            return False
+        return event.id not in self.hushed or event.action == "die"
+
+    @contextlib.contextmanager
+    def leaving(self, id: str) -> Iterator[None]:
+        """While it lasts, what happens to the object is no news: whoever removes it looks after it.
+
+        Four of five looks at a pod that goes would be in vain.
+        """
+        self._leaving.add(id)
+        try:
+            yield
+        finally:
+            self._leaving.discard(id)
 
     async def _resync(self) -> None:
         while True:

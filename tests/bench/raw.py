@@ -44,6 +44,22 @@ async def start_s(engine: Path, count: int, at_a_time: int) -> float:
                     tasks.create_task(remove(container))
 
 
+async def successor_s(engine: Path, holder: str) -> float:
+    """Seconds to create and start one more container in a holder's network."""
+    async with aiodocker.Docker(url=f"unix://{engine}") as docker:
+        config = {
+            "Image": BUSYBOX,
+            "Cmd": SLEEP,
+            "HostConfig": {"NetworkMode": f"container:{holder}"},
+        }
+        elapsed = stopwatch()
+        container = await docker.containers.create(config, name=f"raw-{uuid.uuid4().hex}")
+        await container.start()
+        took_s = elapsed()
+        await container.delete(force=True)
+        return took_s
+
+
 async def remove_s(engine: Path, count: int, at_a_time: int) -> float:
     """Seconds to kill and remove so many pods: each a holder, and a container in its network."""
     async with aiodocker.Docker(url=f"unix://{engine}") as docker:
