@@ -25,7 +25,7 @@ RECONNECT_MAX_S = 5.0
 
 PING_S = 5.0
 """Between two questions whether the engine still answers: with their deadline, one that hangs is
-known for it within a quarter of a minute, and each costs dockerd a tenth of a millisecond.
+known for it within a quarter of a minute.
 """
 
 INSPECTIONS_MAX = 8

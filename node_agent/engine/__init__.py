@@ -197,9 +197,7 @@ class Console(Protocol):
 
 
 PING_DEADLINE_S = 10.0
-"""An engine that says nothing for so long hangs: on two cores that start thirty containers at once
-it answers within a second.
-"""
+"""An engine that says nothing for so long hangs. The kubelet waits for 30 s, and asks for more."""
 
 
 class Engine(Protocol):
