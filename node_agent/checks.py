@@ -37,10 +37,18 @@ USER_AGENT = "kube-probe/1.32"
 """Programs tell probes from users by it."""
 
 
-class Outcome(Struct, frozen=True):
-    """Whether the answer was good, and what to tell people where it was not."""
+ENGINE_PATIENCE_S = 1.0
+"""For an engine to say that it is there, after it ran a probe's program for too long."""
 
-    is_success: bool
+
+class Outcome(Struct, frozen=True):
+    """Whether the answer was good, and what to tell people where it was not.
+
+    Attributes:
+        is_success: None: the engine could not ask, which says nothing of the container.
+    """
+
+    is_success: bool | None
     text: str = ""
 
 
@@ -75,7 +83,17 @@ class Checks:
                     case handler:
                         assert_never(handler)
         except TimeoutError:
-            return Outcome(is_success=False, text=_late(question))
+            is_asked = not isinstance(question.handler, ExecAction) or await self._has_engine()
+            return Outcome(is_success=False if is_asked else None, text=_late(question))
+
+    async def _has_engine(self) -> bool:
+        """Whether it was not the engine that hung."""
+        try:
+            async with asyncio.timeout(ENGINE_PATIENCE_S):
+                await self._engine.ping()
+        except (TimeoutError, LongshoreError):
+            return False
+        return True
 
     async def _execute(self, question: Question, action: ExecAction) -> Outcome:
         options = ExecOptions(command=action.command)
@@ -87,7 +105,7 @@ class Checks:
             finally:
                 await console.close()
         except LongshoreError as error:
-            return Outcome(is_success=False, text=str(error))
+            return Outcome(is_success=None, text=str(error))
         return Outcome(code == 0, said or f"command terminated with exit code {code}")
 
     async def _get(self, question: Question, action: HTTPGetAction) -> Outcome:

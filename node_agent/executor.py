@@ -31,7 +31,7 @@ from node_agent.core.actions import (
     Wait,
 )
 from node_agent.core.contents import SourceKey
-from node_agent.core.mounting import MISSING, VOLUMES
+from node_agent.core.mounting import VOLUMES
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
@@ -57,7 +57,9 @@ from node_agent.core.volume_actions import (
 from node_agent.engine import Engine, EngineFailure
 from node_agent.library import Library
 from node_agent.observer import Observer
+from node_agent.setbacks import Setbacks
 from node_agent.volumes import Tell, VolumeMaker
+from node_agent.witness import Moment, Witness, unseen
 from proto.errors import (
     AlreadyExists,
     LongshoreError,
@@ -89,6 +91,7 @@ class Executor:
         clock: Callable[[], int],
         on_done: Callable[[], None],
         concurrency: int,
+        witness: Witness = unseen,
     ) -> None:
         """Idle until `carry_out`.
 
@@ -102,6 +105,7 @@ class Executor:
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
             concurrency: Creations, starts and removals at once.
+            witness: Of every action.
         """
         self._engine = engine
         self._observer = observer
@@ -111,6 +115,7 @@ class Executor:
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
+        self._witness = witness
         self._gate = asyncio.Semaphore(concurrency)
         self._pull_gate = asyncio.Semaphore(PULLS_MAX)
         self._busy: set[str | None] = set()
@@ -118,7 +123,7 @@ class Executor:
         self._hooks: dict[tuple[str, HookKind], Hook] = {}
         self._pulling: set[str] = set()
         self._pulls: dict[str, Pull] = {}
-        self._failures: dict[tuple[str, str], Failure] = {}
+        self._setbacks = Setbacks(tell, clock)
         self._worked_at_ms = 0
         self._waits: dict[tuple[str, str], Wait] = {}
 
@@ -144,12 +149,15 @@ class Executor:
         """What the plan should know of what was done."""
         return Memory(
             accepted_at_ms=dict(accepted_at_ms),
+            lifetimes=dict(self._observer.lifetimes),
+            attempts=dict(self._observer.attempts),
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
             hooks=dict(self._hooks),
             pulling=frozenset(self._pulling),
             pulls=dict(self._pulls),
-            failures=dict(self._failures),
+            failures=self._setbacks.failures,
+            stuck=self._setbacks.stuck,
             fetching=frozenset(self._library.busy),
             unfetched=dict(self._library.unfetched),
             worked_at_ms=self._worked_at_ms,
@@ -163,29 +171,32 @@ class Executor:
         sources: Collection[SourceKey],
     ) -> None:
         """Keep in mind only what concerns these, and containers that exist."""
-        self._failures = {k: v for k, v in self._failures.items() if not k[0] or k[0] in uids}
         self._library.forget(besides=sources)
         self._pulls = {k: v for k, v in self._pulls.items() if k in images}
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
         self._hooks = {k: v for k, v in self._hooks.items() if k[0] in containers}
+        there = containers.keys() | self._observer.sandboxes.keys()
+        self._setbacks.forget(uids=uids, ids=there)
+        self._observer.forget(besides=uids)
 
     def carry_out(self, plan: Plan, tasks: asyncio.TaskGroup) -> None:
         """Begin all of it; pods side by side, and the actions of one pod too."""
         self._note_waits(plan.waits)
         by_pod: dict[str | None, list[Action]] = {}
         for action in plan.actions:
-            if isinstance(action, PullImage):
-                self._pulling.add(action.image)
-                tasks.create_task(self._pull(action))
-            elif isinstance(action, FetchContent | DropContent):
-                self._library.carry_out(action, tasks)
-            elif isinstance(action, RunHook):
-                key = action.question.container_id, action.hook
-                self._hooks[key] = Hook(began_at_ms=self._clock())
-                tasks.create_task(self._run_hook(key, action))
-            else:
-                by_pod.setdefault(action.pod.uid if action.pod else None, []).append(action)
+            match action:
+                case PullImage():
+                    self._pulling.add(action.image)
+                case FetchContent() | DropContent():
+                    self._library.busy.add(action.source)
+                case RunHook():
+                    self._hooks[action.key] = Hook(began_at_ms=self._clock())
+                case _:
+                    uid = action.pod.uid if action.pod else None
+                    by_pod.setdefault(uid, []).append(action)
+                    continue
+            tasks.create_task(self._see_through(action))
         for uid, actions in by_pod.items():
             self._busy.add(uid)
             tasks.create_task(self._work_on(uid, actions))
@@ -204,16 +215,29 @@ class Executor:
     async def _work_on(self, uid: str | None, actions: list[Action]) -> None:
         try:
             if len(actions) == 1:
-                await self._attempt(actions[0])
+                await self._see_through(actions[0])
             else:
                 async with asyncio.TaskGroup() as tasks:
                     for action in actions:
-                        tasks.create_task(self._attempt(action))
+                        tasks.create_task(self._see_through(action))
         finally:
             self._busy.discard(uid)
             if uid is not None:
                 self._worked_at_ms = self._clock()
             self._on_done()
+
+    async def _see_through(self, action: Action) -> None:
+        self._witness(action, Moment.BEFORE)
+        match action:
+            case PullImage():
+                await self._pull(action)
+            case RunHook():
+                await self._run_hook(action)
+            case FetchContent() | DropContent():
+                await self._library.perform(action)
+            case _:
+                await self._attempt(action)
+        self._witness(action, Moment.AFTER)
 
     async def _attempt(self, action: Action) -> None:
         """Perform it, or take note that it failed."""
@@ -225,35 +249,11 @@ class Executor:
         except (Unavailable, UnknownResult, AlreadyExists) as error:
             log.info("action.unsettled", action=type(action).__name__, error=str(error))
             self._observer.doubt()
-            self._remember_failure(action, str(error))
+            self._setbacks.note(action, str(error))
         except (Retryable, Rejected) as error:
             log.info("action.failed", action=type(action).__name__, error=str(error))
-            self._tell_failure(action, str(error))
-            self._remember_failure(action, str(error))
-
-    def _remember_failure(self, action: Action, error: str) -> None:
-        match action:
-            case CreateContainer() | StartContainer():
-                key, reason = (action.pod.uid, action.container), "CreateContainerError"
-            case PrepareVolumes() | RemoveVolumes() | RemoveStored():
-                key, reason = (action.pod.uid, VOLUMES), "ContainerCreating"
-            case TellMissing():
-                key, reason = (action.pod.uid, MISSING), "ContainerCreating"
-            case CreateSandbox() | StartSandbox() | ClaimSandbox():
-                key = (action.pod.uid if action.pod else "", "")
-                reason = "ContainerCreating"
-            case _:
-                return  # endings are tried again until they succeed
-        self._failures[key] = Failure.after(self._failures.get(key), reason, error, self._clock())
-
-    def _tell_failure(self, action: Action, error: str) -> None:
-        match action:
-            case CreateContainer() | StartContainer():
-                self._tell(action.pod, action.container, events.failed(error))
-            case CreateSandbox(pod=PodKey() as pod) | StartSandbox(pod=PodKey() as pod):
-                self._tell(pod, "", events.sandbox_failed(error))
-            case _:
-                pass
+            self._setbacks.tell(action, str(error))
+            self._setbacks.note(action, str(error))
 
     async def _perform(self, action: PodAction) -> None:
         match action:
@@ -302,11 +302,11 @@ class Executor:
             case TellMissing():
                 for volume, text in action.missing:
                     self._tell(action.pod, "", events.mount_failed(volume, text))
-                self._remember_failure(action, action.text)
+                self._setbacks.note(action, action.text)
                 return
             case FetchContent() | DropContent():
                 raise AssertionError("what is asked for holds up no pod: see carry_out")
-        self._failures.pop((action.pod.uid, VOLUMES), None)
+        self._setbacks.over(action.pod.uid, VOLUMES)
 
     async def _claim(self, action: ClaimSandbox) -> None:
         known = self._observer.sandboxes.get(action.sandbox_id)
@@ -335,7 +335,7 @@ class Executor:
         finally:
             self._observer.hushed.discard(id)
             await self._observer.look(id)
-        self._failures.pop((pod.uid if pod else "", ""), None)
+        self._setbacks.over(pod.uid if pod else "", "")
 
     async def _create_container(self, action: CreateContainer) -> None:
         config = await self._volumes.resolved(action.config)
@@ -379,20 +379,21 @@ class Executor:
             found = await self._observer.look(id)
             if isinstance(found, Container) and found.has_ended:
                 # Docker keeps the reason with the container: it is restarted like any that ended.
-                self._tell_failure(action, str(error))
+                self._setbacks.tell(action, str(error))
                 log.info("container.unstartable", container=found.name, error=str(error))
                 return
             raise
         finally:
             self._observer.hushed.discard(id)
         await self._observer.look(id)
-        self._failures.pop((action.pod.uid, action.container), None)
+        self._setbacks.over(action.pod.uid, action.container)
         self._tell(action.pod, action.container, events.started(action.container))
         log.info("container.started", pod=action.pod.name, container=action.container)
 
-    async def _run_hook(self, key: tuple[str, HookKind], action: RunHook) -> None:
+    async def _run_hook(self, action: RunHook) -> None:
         """On nobody's path: the plan knows what has to wait for it."""
-        name, error, began = action.question.spec.name, "", self._hooks[key]
+        key, name, error = action.key, action.question.spec.name, ""
+        began = self._hooks[key]
         try:
             outcome = await self._checks.ask(action.question)
             error = "" if outcome.is_success else outcome.text
@@ -411,9 +412,12 @@ class Executor:
             await self._observer.look(id)
 
     async def _remove(self, id: str) -> None:
-        async with self._gate:
-            await self._engine.remove(id)
-        await self._observer.look(id)
+        with self._observer.leaving(id):
+            try:
+                async with self._gate:
+                    await self._engine.remove(id)
+            finally:
+                await self._observer.look(id)
 
     async def _pull(self, action: PullImage) -> None:
         """For everybody who waits for it, on nobody's path."""

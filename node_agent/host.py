@@ -7,6 +7,7 @@ agent; looking is reading files, in whatever folder.
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,40 @@ PROBE_TIMEOUT_S = 0.25
 
 PROBE_PORT = 9
 """The discard service: any port will do, since a refusal is an answer."""
+
+
+class Clock:
+    """Two times, both in epoch milliseconds."""
+
+    def __init__(
+        self, wall_ns: Callable[[], int] = time.time_ns, steady_ns: Callable[[], int] | None = None
+    ) -> None:
+        """Both agree now.
+
+        Args:
+            wall_ns: What people and Docker read; somebody may set it, forward or back.
+            steady_ns: Only ever passes, also while the host sleeps; from any start.
+        """
+        self._wall_ns = wall_ns
+        self._steady_ns = steady_ns or _boot_time_ns
+        self._began_ns = wall_ns() - self._steady_ns()
+
+    def wall_ms(self) -> int:
+        """What to tell others."""
+        return self._wall_ns() // 1_000_000
+
+    def steady_ms(self) -> int:
+        """What to count back-offs, graces and deadlines by."""
+        return (self._began_ns + self._steady_ns()) // 1_000_000
+
+    def steadied(self, wall_ms: int) -> int:
+        """A moment of the past that somebody else read off the wall, as this clock counts."""
+        now_ms = self.steady_ms()
+        return min(now_ms, wall_ms + now_ms - self.wall_ms())
+
+
+def _boot_time_ns() -> int:
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 class Disk(Protocol):

@@ -4,7 +4,6 @@ A request names one piece of one object, so that no message grows with what user
 are kept in `storage`, so that containers can be made while the control plane is away.
 """
 
-import asyncio
 from collections.abc import Callable, Collection
 
 import structlog
@@ -70,12 +69,8 @@ class Library:
         """Keep in mind no failure but of these."""
         self.unfetched = {key: found for key, found in self.unfetched.items() if key in besides}
 
-    def carry_out(self, action: FetchContent | DropContent, tasks: asyncio.TaskGroup) -> None:
-        """Begin it; on nobody's path: the plan knows what has to wait for it."""
-        self.busy.add(action.source)
-        tasks.create_task(self._perform(action))
-
-    async def _perform(self, action: FetchContent | DropContent) -> None:
+    async def perform(self, action: FetchContent | DropContent) -> None:
+        """On nobody's path: the plan knows what has to wait for it."""
         source = action.source
         try:
             if isinstance(action, FetchContent):

@@ -9,7 +9,6 @@ runs by its labels, and what is as it should be stays untouched.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
 from typing import TypeVar
 
 import structlog
@@ -25,7 +24,7 @@ from node_agent.core.reconcile import plan
 from node_agent.core.removing import with_removals
 from node_agent.engine import Engine
 from node_agent.executor import Executor
-from node_agent.host import Disk, Machine, Prober
+from node_agent.host import Clock, Disk, Machine, Prober
 from node_agent.kept import Keeper
 from node_agent.library import Library
 from node_agent.meter import Meter
@@ -36,6 +35,7 @@ from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
 from node_agent.volumes import VolumeMaker
+from node_agent.witness import Witness, unseen
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
@@ -81,9 +81,10 @@ class Agent:
         storage: Storage,
         disk: Disk,
         prober: Prober,
-        clock: Callable[[], int],
+        clock: Clock,
         rng: random.Random,
         machine: Machine | None = None,
+        witness: Witness = unseen,
     ) -> None:
         """Does nothing before `run`.
 
@@ -94,37 +95,30 @@ class Agent:
             storage: Where pods' volumes and what they hold are kept.
             disk: Where the last assignment is kept.
             prober: Knocks at other hosts.
-            clock: Epoch milliseconds.
+            clock: The host's.
             rng: Spreads what many agents would do at once.
             machine: The engine's host, for what it uses; None when that is not ours to see.
+            witness: Sees every action.
         """
         self._settings = settings
         self._node = settings.node_name
         self._bus = bus
         self._keeper = Keeper(disk)
         self._prober = prober
-        self._clock = clock
+        self._clock = clock.steady_ms
         self._rng = rng
         self._host = _host(settings, storage)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
-        self._teller = Teller(bus, self._node, self._spec_of, clock)
+        self._teller = Teller(bus, self._node, self._spec_of, clock.wall_ms)
         tell, ring = self._teller.tell, self._bell.set
-        self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
-        self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
-        self._checks = Checks(engine)
-        self._executor = Executor(
-            engine,
-            self._observer,
-            self._checks,
-            self._library,
-            VolumeMaker(engine, storage, self._observer, tell),
-            tell,
-            clock=clock,
-            on_done=ring,
-            concurrency=settings.engine_concurrency,
+        self._observer = Observer(
+            engine, storage, self._look_again, clock=clock, resync_s=settings.resync_s
         )
-        self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
+        self._library = Library(bus, self._node, storage, clock=self._clock, on_done=ring)
+        self._checks = Checks(engine)
+        self._executor = self._hands(engine, storage, witness, settings.engine_concurrency)
+        self._probing = Probing(self._checks, tell, clock=clock.wall_ms, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
         self.rejected = 0
@@ -133,8 +127,26 @@ class Agent:
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
+        self._reporter = report.Reporter(settings.internal_ip)
         self._report_version = 0
         self._reported: tuple[object, ...] | None = None
+
+    def _hands(
+        self, engine: Engine, storage: Storage, witness: Witness, concurrency: int
+    ) -> Executor:
+        tell = self._teller.tell
+        return Executor(
+            engine,
+            self._observer,
+            self._checks,
+            self._library,
+            VolumeMaker(engine, storage, self._observer, tell),
+            tell,
+            clock=self._clock,
+            on_done=self._bell.set,
+            concurrency=concurrency,
+            witness=witness,
+        )
 
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
@@ -156,7 +168,8 @@ class Agent:
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
-        farewell = codec.encode(self._new_report(is_leaving=True))
+        found = self._new_report(self._facts(), self._pod_reports(), is_leaving=True)
+        farewell = codec.encode(found)
         with contextlib.suppress(LongshoreError):
             await self._bus.publish(subjects.report(self._node), farewell)
 
@@ -174,7 +187,9 @@ class Agent:
         await self._keeper.save(incarnation=self._incarnation)
         self._probing.remember(kept.good)
         if kept.assignment is not None:
-            self._adopt(kept.assignment, kept.accepted_at_ms)
+            now_ms = self._clock()  # may have been set back since
+            accepted = {uid: min(at_ms, now_ms) for uid, at_ms in kept.accepted_at_ms.items()}
+            self._adopt(kept.assignment, accepted)
             held = kept.assignment
             log.info("assignment.remembered", pods=len(held.pods), epoch=held.epoch)
 
@@ -289,7 +304,8 @@ class Agent:
                 continue
             held = self._assignment
             fence = (held.epoch, held.generation) if held else (0, 0)
-            content = (self._facts(), self._pod_reports(), self._volume_reports(), *fence)
+            facts, pods = self._facts(), self._pod_reports()
+            content = (facts, pods, self._volume_reports(), *fence)
             if content == self._reported:
                 continue
             self._reported = content
@@ -297,12 +313,14 @@ class Agent:
             if (good := self._probing.good) != self._keeper.kept.good:
                 await self._keeper.save(good=good)
             try:
-                await self._bus.publish(subject, codec.encode(self._new_report()))
+                await self._bus.publish(subject, codec.encode(self._new_report(facts, pods)))
             except Unavailable as error:
                 # The next heartbeat that gets through tells which version was missed.
                 log.info("report.unsent", error=str(error))
 
-    def _new_report(self, *, is_leaving: bool = False) -> NodeReport:
+    def _new_report(
+        self, facts: NodeFacts, pods: tuple[PodReport, ...], *, is_leaving: bool = False
+    ) -> NodeReport:
         held = self._assignment
         return NodeReport(
             node=self._node,
@@ -310,8 +328,8 @@ class Agent:
             version=self._report_version + (1 if is_leaving else 0),
             epoch=held.epoch if held else 0,
             generation=held.generation if held else 0,
-            facts=self._facts(),
-            pods=self._pod_reports(),
+            facts=facts,
+            pods=pods,
             volumes=self._volume_reports(),
             is_leaving=is_leaving,
         )
@@ -330,18 +348,13 @@ class Agent:
         if not self._observer.has_looked:
             return ()
         observed = self._observed()
-        views = by_pod(observed)
-        return tuple(
-            report.pod_report(
-                pod,
-                report.view_of(pod, views),
-                self._executor.waits,
-                observed.health,
-                host_ip=self._settings.internal_ip,
-                accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
-                is_busy=self._executor.is_busy(pod.uid),
-            )
-            for pod in self._desired.values()
+        return self._reporter.pods(
+            self._desired.values(),
+            by_pod(observed),
+            self._executor.waits,
+            observed.health,
+            accepted_at_ms=self._accepted_at_ms,
+            busy=observed.memory.busy,
         )
 
     @property

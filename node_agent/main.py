@@ -4,7 +4,6 @@ import asyncio
 import random
 import signal
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -59,7 +58,7 @@ def _first_route_ip() -> str:
 async def _run(settings: Settings) -> None:
     # Here, so that --help does not pay for them.
     from node_agent.engine.docker import Docker  # noqa: PLC0415
-    from node_agent.host import FileDisk, Machine, TcpProber  # noqa: PLC0415
+    from node_agent.host import Clock, FileDisk, Machine, TcpProber  # noqa: PLC0415
     from node_agent.loop import Agent  # noqa: PLC0415
     from node_agent.storage.files import FileStorage, filesystem  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
@@ -78,7 +77,7 @@ async def _run(settings: Settings) -> None:
         FileStorage(state / settings.node_name, secrets / own),
         FileDisk(state / f"{settings.node_name}.json"),
         TcpProber(),
-        lambda: time.time_ns() // 1_000_000,
+        Clock(),
         random.Random(),  # noqa: S311 - spreads heartbeats
         machine=Machine() if settings.docker.startswith("unix:") else None,
     )

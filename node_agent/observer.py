@@ -6,13 +6,14 @@ and every so often as the safety net; between those only what changed is inspect
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import structlog
 
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, Volumes
-from node_agent.engine import Engine, EngineInfo, EventStream, Image
+from node_agent.core.observed import Container, Lifetime, Sandbox, Volumes
+from node_agent.engine import Engine, EngineEvent, EngineInfo, EventStream, Image
+from node_agent.host import Clock
 from node_agent.storage import Storage
 from proto.errors import LongshoreError
 
@@ -21,6 +22,11 @@ log = structlog.get_logger()
 RECONNECT_MIN_S = 0.2
 RECONNECT_MAX_S = 5.0
 """Docker takes about a second to come back; five bound the blindness after a long outage."""
+
+PING_S = 5.0
+"""Between two questions whether the engine still answers: with their deadline, one that hangs is
+known for it within a quarter of a minute.
+"""
 
 INSPECTIONS_MAX = 8
 """At once, when everything is looked at: more only queue in dockerd (measured on two cores)."""
@@ -35,6 +41,7 @@ class Observer:
         storage: Storage,
         on_change: Callable[[], None],
         *,
+        clock: Clock,
         resync_s: float,
     ) -> None:
         """Knows nothing before `run`.
@@ -43,17 +50,24 @@ class Observer:
             engine: What to look at.
             storage: The same, for volumes.
             on_change: Called whenever something differs from before.
+            clock: To tell from when to when containers ran.
             resync_s: Seconds between full looks while all is well.
         """
         self._engine = engine
         self._storage = storage
         self._on_change = on_change
+        self._clock = clock
         self._resync_s = resync_s
         self._touched: dict[str, int] = {}
         self._locks: dict[str, asyncio.Lock] = {}
         self._doubt = asyncio.Event()
+        self._leaving: set[str] = set()
         self.sandboxes: dict[str, Sandbox] = {}
         self.containers: dict[str, Container] = {}
+        self.lifetimes: dict[str, Lifetime] = {}
+        """Of containers that ran, by id."""
+        self.attempts: dict[tuple[str, str], int] = {}
+        """See `Memory.attempts`: somebody may remove a container by hand."""
         self._volumes_touched = 0
         self.volumes: dict[PodKey, Volumes] = {}
         self.stored: dict[str, str] = {}
@@ -100,6 +114,7 @@ class Observer:
                 async with asyncio.TaskGroup() as tasks:
                     tasks.create_task(self._follow(events, tasks))
                     tasks.create_task(self._resync())
+                    tasks.create_task(self._stay_in_touch())
             except BaseExceptionGroup as group:
                 raise _first(group) from group
         finally:
@@ -111,8 +126,25 @@ class Observer:
             event = await events.get()
             if not event.id:
                 tasks.create_task(self.look_at_images())
-            elif event.id not in self.hushed or event.action == "die":
+            elif self._is_news(event):
                 tasks.create_task(self.look(event.id))
+
+    def _is_news(self, event: EngineEvent) -> bool:
+        if event.id in self._leaving:
+            return False
+        return event.id not in self.hushed or event.action == "die"
+
+    @contextlib.contextmanager
+    def leaving(self, id: str) -> Iterator[None]:
+        """While it lasts, what happens to the object is no news: whoever removes it looks after it.
+
+        Four of five looks at a pod that goes would be in vain.
+        """
+        self._leaving.add(id)
+        try:
+            yield
+        finally:
+            self._leaving.discard(id)
 
     async def _resync(self) -> None:
         while True:
@@ -124,6 +156,12 @@ class Observer:
             is_thorough = self._doubt.is_set()
             self._doubt.clear()
             await self._look_at_all(is_thorough=is_thorough)
+
+    async def _stay_in_touch(self) -> None:
+        """An engine that hangs breaks no stream."""
+        while True:
+            await asyncio.sleep(PING_S)
+            await self._engine.ping()
 
     def doubt(self) -> None:
         """Something may have happened that no event tells: look at everything soon."""
@@ -151,12 +189,28 @@ class Observer:
             self.containers.pop(id, None)
             self._touched.pop(id, None)
             self._locks.pop(id, None)
+            self.lifetimes.pop(id, None)
         elif isinstance(found, Sandbox):
             self.sandboxes[id] = found
         else:
             self.containers[id] = found
+            self._note_lifetime(found)
         if found != before:
             self._on_change()
+
+    def _note_lifetime(self, found: Container) -> None:
+        """Each end of it when it is first seen: later the clocks may have parted."""
+        told, known = Lifetime.of(found), self.lifetimes.get(found.id, Lifetime())
+        began_ms = known.began_ms or (told.began_ms and self._clock.steadied(told.began_ms))
+        ended_ms = known.ended_ms or (told.ended_ms and self._clock.steadied(told.ended_ms))
+        self.lifetimes[found.id] = Lifetime(began_ms, ended_ms)
+        if found.started_at_ms:
+            key = found.pod.uid, found.container
+            self.attempts[key] = max(found.attempt, self.attempts.get(key, 0))
+
+    def forget(self, besides: Collection[str]) -> None:
+        """Keep in mind no attempts but those of pods with these uids."""
+        self.attempts = {k: v for k, v in self.attempts.items() if k[0] in besides}
 
     async def look_at_images(self) -> None:
         """All images; cheap, and there are no events precise enough to do with less."""

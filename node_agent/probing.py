@@ -90,8 +90,9 @@ class Probing:
     async def _probe(self, key: tuple[str, Kind], target: Target) -> None:
         """Ask every so often until cancelled."""
         period_s = target.probe.period_seconds
-        due_ms = target.started_at_ms + target.probe.initial_delay_seconds * 1000
-        wait_s = max(0, due_ms - self._clock()) / 1000
+        delay_s = target.probe.initial_delay_seconds
+        due_ms = target.started_at_ms + delay_s * 1000
+        wait_s = min(delay_s, max(0, due_ms - self._clock()) / 1000)  # the clock may be set back
         if self._verdicts.get(key, UNASKED).is_good:  # known from before: there is no hurry
             wait_s = max(wait_s, self._rng.uniform(0, period_s))
         await asyncio.sleep(wait_s)
@@ -107,6 +108,10 @@ class Probing:
             await asyncio.sleep(max(0.0, next_s - loop.time()))
 
     def _note(self, key: tuple[str, Kind], target: Target, outcome: Outcome) -> None:
+        if outcome.is_success is None:  # as the kubelet: such a result is thrown away
+            told = events.unasked(target.kind, outcome.text)
+            self._tell(target.pod, target.question.spec.name, told)
+            return
         before = self._verdicts.get(key, UNASKED)
         now_ms = self._clock()
         now = after(before, target.probe, is_success=outcome.is_success, now_ms=now_ms)

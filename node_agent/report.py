@@ -1,12 +1,14 @@
 """What the control plane is told: the node's facts and its pods' states. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+
+from msgspec import Struct
 
 from node_agent.core import naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
-from node_agent.core.health import Health
+from node_agent.core.health import Health, Kind
 from node_agent.core.mounting import VOLUMES
 from node_agent.core.observed import Failure, PodView
 from node_agent.core.status import pod_status
@@ -85,24 +87,87 @@ def _system_info(info: EngineInfo, arch: str) -> NodeSystemInfo:
     )
 
 
-def pod_report(
-    pod: AssignedPod,
-    view: PodView,
-    waits: Mapping[tuple[str, str], Wait],
-    health: Health,
-    *,
-    host_ip: str,
-    accepted_at_ms: int,
-    is_busy: bool,
-) -> PodReport:
-    """One pod; gone once it is deleted and nothing of it is left or in the making."""
-    return PodReport(
-        uid=pod.uid,
-        namespace=pod.namespace,
-        name=pod.name,
-        status=pod_status(pod, view, waits, health, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
-        is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
-    )
+class Reporter:
+    """Tells of pods, and works out anew only what has changed: most of many pods have not.
+
+    Args:
+        host_ip: The node's address.
+    """
+
+    def __init__(self, host_ip: str) -> None:
+        self._host_ip = host_ip
+        self._told: dict[str, tuple[_Known, PodReport]] = {}
+
+    def pods(
+        self,
+        pods: Iterable[AssignedPod],
+        views: Mapping[naming.PodKey, PodView],
+        waits: Mapping[tuple[str, str], Wait],
+        health: Health,
+        *,
+        accepted_at_ms: Mapping[str, int],
+        busy: Collection[str | None],
+    ) -> tuple[PodReport, ...]:
+        """Each, in their order; gone once it is deleted and nothing is left or in the making."""
+        own: dict[str, dict[tuple[str, str], Wait]] = {}
+        for key, wait in waits.items():
+            own.setdefault(key[0], {})[key] = wait
+        told: dict[str, tuple[_Known, PodReport]] = {}
+        for pod in pods:
+            view = view_of(pod, views)
+            known = _Known(
+                pod,
+                view,
+                own.get(pod.uid, {}),
+                _of(view, health),
+                accepted_at_ms.get(pod.uid, 0),
+                pod.uid in busy,
+            )
+            before = self._told.get(pod.uid)
+            is_same = before is not None and before[0] == known
+            told[pod.uid] = before if before and is_same else (known, self._report(known))
+        self._told = told
+        return tuple(found for _, found in told.values())
+
+    def _report(self, known: "_Known") -> PodReport:
+        pod, view = known.pod, known.view
+        return PodReport(
+            uid=pod.uid,
+            namespace=pod.namespace,
+            name=pod.name,
+            status=pod_status(
+                pod,
+                view,
+                known.waits,
+                known.health,
+                host_ip=self._host_ip,
+                accepted_at_ms=known.accepted_at_ms,
+            ),
+            is_gone=pod.delete_grace_s is not None and view.is_empty and not known.is_busy,
+        )
+
+
+class _Known(Struct, frozen=True):
+    """All that a pod's report depends on."""
+
+    pod: AssignedPod
+    view: PodView
+    waits: Mapping[tuple[str, str], Wait]
+    health: Health
+    accepted_at_ms: int
+    is_busy: bool
+
+
+def _of(view: PodView, health: Health) -> Health:
+    """What is known of one pod's containers."""
+    ids = [container.id for container in view.containers]
+    found = {
+        (id, kind): verdict
+        for id in ids
+        for kind in Kind
+        if (verdict := health.verdicts.get((id, kind))) is not None
+    }
+    return Health(found, health.starting.intersection(ids))
 
 
 def volume_report(

@@ -56,6 +56,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 15.0
     sandbox_pool: Annotated[int, Meta(ge=0), _doc("pod sandboxes kept ready")] = 10
     engine_concurrency: Annotated[int, Meta(ge=1), _doc("Docker operations at once")] = 6
+    """On two cores and 1, 4 and 8 at a time raw Docker starts 4.7, 8.8 and 9.4 holders a second, or
+    10.7, 21.8 and 21.1 containers in a holder's network. On two busy ones it removed 50 pods in
+    11 to 14 s by 4 at a time, and in 15 to 19 s by 8.
+    """
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
     cpu: Annotated[
         str, _AMOUNT, _doc("CPU capacity as a quantity (default: all of the host's)")

@@ -143,6 +143,11 @@ class RunHook(Struct, frozen=True):
     question: Question
     cause: str
 
+    @property
+    def key(self) -> tuple[str, HookKind]:
+        """Which hook, see `Memory.hooks`."""
+        return self.question.container_id, self.hook
+
 
 class SignalContainer(Struct, frozen=True):
     """Ask a container's program to end; `KillContainer` follows when its grace is over."""

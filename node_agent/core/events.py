@@ -86,6 +86,11 @@ def sandbox_failed(error: str) -> Told:
     return Told(WARNING, "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
 
 
+def kill_failed(error: str) -> Told:
+    """A container, or a holder, could not be killed or removed."""
+    return Told(WARNING, "FailedKillPod", f"error killing pod: {error}")
+
+
 def sandbox_changed() -> Told:
     """A holder died: the pod starts afresh."""
     return Told(NORMAL, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
@@ -94,6 +99,11 @@ def sandbox_changed() -> Told:
 def unhealthy(probe: str, text: str) -> Told:
     """A probe failed once."""
     return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe failed: {text}")
+
+
+def unasked(probe: str, text: str) -> Told:
+    """A probe could not be made."""
+    return Told(WARNING, "Unhealthy", f"{probe.capitalize()} probe errored: {text}")
 
 
 def hook_failed(hook: str, text: str) -> Told:

@@ -64,6 +64,15 @@ def pool_name(node: str, token: str) -> str:
     return f"{_PREFIX}_pool_{node}_{token}"
 
 
+def is_of_sandbox(name: str) -> bool:
+    """Whether a holder may be called so, a pod's or one of the pool.
+
+    >>> is_of_sandbox("longshore_pool_node-1_7f3a"), is_of_sandbox("peaceful_noether")
+    (True, False)
+    """
+    return name.startswith(f"{_PREFIX}_pool_") or pod_of_sandbox(name) is not None
+
+
 def volume_name(uid: str, volume: str) -> str:
     """The name of a pod's volume that is the engine's; short enough for a folder's."""
     return f"{_PREFIX}_{volume}_{uid}"

@@ -92,6 +92,19 @@ class Container(Struct, frozen=True, kw_only=True):
         return self.state is State.EXITED and self.exit_code == 0
 
 
+class Lifetime(Struct, frozen=True):
+    """From when to when a container ran, as the agent counts: Docker's clock may be set."""
+
+    began_ms: int = 0
+    ended_ms: int = 0
+
+    @staticmethod
+    def of(container: Container) -> "Lifetime":
+        """As Docker tells it."""
+        ended_ms = container.ended_at_ms if container.has_ended else 0
+        return Lifetime(container.started_at_ms, ended_ms)
+
+
 class Volumes(Struct, frozen=True):
     """What there is of one pod's volumes.
 
@@ -102,6 +115,10 @@ class Volumes(Struct, frozen=True):
 
     marks: Mapping[str, str] = {}
     tmpfs: tuple[str, ...] = ()
+
+
+RETRY_MAX_MS = 30_000
+"""The longest pause between tries at what Docker refuses; the first is one second."""
 
 
 class Failure(Struct, frozen=True):
@@ -116,6 +133,11 @@ class Failure(Struct, frozen=True):
     def after(before: "Failure | None", reason: str, message: str, at_ms: int) -> "Failure":
         """One more of them."""
         return Failure(reason, message, before.count + 1 if before else 1, at_ms)
+
+    @property
+    def due_at_ms(self) -> int:
+        """When Docker may be asked again: after 1 s, 2 s and so on up to half a minute."""
+        return self.at_ms + min(RETRY_MAX_MS, 1000 << min(self.count - 1, 5))
 
 
 class Pull(Struct, frozen=True):
@@ -155,6 +177,8 @@ class Memory(Struct, frozen=True, kw_only=True):
 
     Attributes:
         accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
+        lifetimes: By container id: of those that ran.
+        attempts: By pod uid and container: the newest attempt that ran, though it may be gone.
         busy: Uids of pods that an action runs for; None among them for the pool.
         signalled_at_ms: By container id: when its program was asked to end.
         hooks: By container id. Whether a container that an earlier agent started has run its hook
@@ -163,18 +187,22 @@ class Memory(Struct, frozen=True, kw_only=True):
         pulls: By image: what became of it.
         failures: By pod uid and container name; the name is empty for the sandbox, and no
             container's for volumes.
+        stuck: By id: holders and containers that could not be killed or removed.
         fetching: Contents that are being asked for.
         unfetched: Contents that could not be had.
         worked_at_ms: When an action on a pod last ended.
     """
 
     accepted_at_ms: Mapping[str, int] = {}
+    lifetimes: Mapping[str, Lifetime] = {}
+    attempts: Mapping[tuple[str, str], int] = {}
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
     hooks: Mapping[tuple[str, HookKind], Hook] = {}
     pulling: frozenset[str] = frozenset()
     pulls: Mapping[str, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
+    stuck: Mapping[str, Failure] = {}
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
@@ -250,13 +278,6 @@ def by_pod(observed: Observed) -> dict[PodKey, PodView]:
         )
         for pod in sorted(sandboxes.keys() | attempts.keys() | observed.volumes.keys())
     }
-
-
-def pool(observed: Observed) -> tuple[Sandbox, ...]:
-    """The holders that are nobody's."""
-    return tuple(
-        sorted((s for s in observed.sandboxes if s.pod is None), key=lambda s: (s.name, s.id))
-    )
 
 
 def claimed(sandbox: Sandbox, name: str, pod: PodKey) -> Sandbox:

@@ -11,7 +11,7 @@ holder → its volumes removed → gone.
 
 from collections.abc import Mapping
 
-from node_agent.core import configs, ending, images, initial, mounting, naming, restart
+from node_agent.core import configs, ending, images, initial, mounting, naming, pool, restart
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -23,7 +23,6 @@ from node_agent.core.actions import (
     RemoveContainer,
     RemoveSandbox,
     RunHook,
-    SandboxConfig,
     StartContainer,
     StartSandbox,
     Wait,
@@ -35,12 +34,12 @@ from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
     HookKind,
+    Lifetime,
     Observed,
     PodView,
     Sandbox,
     State,
     by_pod,
-    pool,
 )
 from node_agent.core.question import Question
 from node_agent.core.volume_actions import PrepareVolumes, RemoveVolumes, TellMissing
@@ -51,16 +50,8 @@ from proto.messages import AssignedPod
 ATTEMPTS_KEPT = 2
 """Of each container: the present one, and the last for ``kubectl logs --previous``."""
 
-RETRY_MAX_MS = 30_000
-"""The longest pause between tries at what Docker refuses; the first is one second."""
-
 HOOK_S_MAX = 3600
 """Of a hook after the start, for which Kubernetes knows no limit."""
-
-POOL_QUIET_MS = 300
-"""The pool is filled once no pod was worked on for so long: a holder costs a core about
-100 ms, which a burst of pods needs for itself.
-"""
 
 
 def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int) -> Plan:
@@ -108,7 +99,7 @@ class _Planner:
         self._memory = observed.memory
         self._host = host
         self._now_ms = now_ms
-        self._stock = [s for s in pool(observed) if s.state is State.RUNNING]
+        self._stock = [s for s in pool.holders(observed) if s.state is State.RUNNING]
         self._images: dict[str, list[tuple[PodKey, str]]] = {}
         self._wakes: list[int] = []
         self.actions: list[Action] = []
@@ -127,9 +118,9 @@ class _Planner:
         if self._stop_all(key, pod, view, cause):
             return
         for container in view.containers:
-            self.actions.append(RemoveContainer(key, container.container, container.id, cause))
+            self._undo(RemoveContainer(key, container.container, container.id, cause))
         for sandbox in view.sandboxes:
-            self.actions.append(RemoveSandbox(key, sandbox.id, cause))
+            self._undo(RemoveSandbox(key, sandbox.id, cause))
         if view.volumes is None or view.containers or view.sandboxes:
             return
         if not self._is_held_back(key, mounting.VOLUMES):
@@ -160,6 +151,8 @@ class _Planner:
         )
         if isinstance(step, int):
             self._wakes.append(step)
+        elif isinstance(step, KillContainer):
+            self._undo(step)
         else:
             self.actions.append(step)
 
@@ -175,7 +168,7 @@ class _Planner:
         sandbox = view.sandbox
         for other in view.sandboxes:
             if other != sandbox:
-                self.actions.append(RemoveSandbox(key, other.id, "the pod has another"))
+                self._undo(RemoveSandbox(key, other.id, "the pod has another"))
         if sandbox is None or sandbox.state is not State.RUNNING:
             self._renew_sandbox(key, pod, view, sandbox)
             return
@@ -205,7 +198,7 @@ class _Planner:
         """The pod's own containers are done: whatever ran beside them ends, then the holder."""
         if not self._stop_all(key, pod, view, "the pod has finished"):
             for unused in view.sandboxes:
-                self.actions.append(RemoveSandbox(key, unused.id, "the pod has finished"))
+                self._undo(RemoveSandbox(key, unused.id, "the pod has finished"))
 
     def _clear_away(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Attempts that are of no more use."""
@@ -217,7 +210,7 @@ class _Planner:
                 cause = "superseded" if is_old else "not in the pod"
                 runs = container.state is State.RUNNING
                 end = KillContainer if runs else RemoveContainer
-                self.actions.append(end(key, container.container, container.id, cause))
+                self._undo(end(key, container.container, container.id, cause))
 
     def _renew_sandbox(
         self, key: PodKey, pod: AssignedPod, view: PodView, sandbox: Sandbox | None
@@ -225,7 +218,7 @@ class _Planner:
         """A running holder, once nothing runs in the namespaces of a dead one."""
         orphans = [c for c in view.containers if c.state is State.RUNNING]
         for container in orphans:
-            self.actions.append(
+            self._undo(
                 KillContainer(key, container.container, container.id, "its sandbox has died")
             )
         if orphans or self._is_held_back(key, ""):
@@ -235,7 +228,7 @@ class _Planner:
         elif sandbox.state is State.CREATED:
             self.actions.append(StartSandbox(key, sandbox.id, "created"))
         else:
-            self.actions.append(RemoveSandbox(key, sandbox.id, "it has died"))
+            self._undo(RemoveSandbox(key, sandbox.id, "it has died"))
 
     def _new_sandbox(self, key: PodKey, pod: AssignedPod) -> None:
         if self._stock and configs.fits_pool(pod):
@@ -251,7 +244,9 @@ class _Planner:
     ) -> None:
         newest = view.newest(spec.name)
         if newest is None:
-            self._create(key, pod, spec, view, sandbox, None, cause="assigned")
+            is_lost = (key.uid, spec.name) in self._memory.attempts
+            cause = "it was removed" if is_lost else "assigned"
+            self._create(key, pod, spec, view, sandbox, None, cause=cause)
             return
         is_current = newest.spec_hash == naming.spec_hash(spec)
         is_joined = newest.sandbox_id == sandbox.id
@@ -270,10 +265,10 @@ class _Planner:
             )
         elif newest.state is State.CREATED:
             cause = "made for another spec or sandbox"
-            self.actions.append(RemoveContainer(key, spec.name, newest.id, cause))
+            self._undo(RemoveContainer(key, spec.name, newest.id, cause))
         elif not is_joined:
             cause = "its sandbox has died"
-            self.actions.append(KillContainer(key, spec.name, newest.id, cause))
+            self._undo(KillContainer(key, spec.name, newest.id, cause))
         elif not is_current:
             grace_s, cause = configs.grace_s(pod), "its definition changed"
             self._stop(key, pod, view, newest, grace_s, cause)
@@ -324,9 +319,9 @@ class _Planner:
         if not restart.is_wanted(restart.policy(pod, spec), ended):
             return
         is_changed = ended.spec_hash != naming.spec_hash(spec)
-        due_ms = restart.due_at_ms(ended)
+        due_ms = restart.due_at_ms(ended, self._life(ended))
         if self._now_ms < due_ms and not is_changed:
-            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended)) // 1000
+            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended, self._life(ended))) // 1000
             pod_text = f"{key.name}_{key.namespace}({key.uid})"
             self.waits.append(
                 Wait(
@@ -357,7 +352,7 @@ class _Planner:
         """The next attempt, once its image is here; only after a failure may the next be late."""
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
-            since_ms = max(since_ms, ended.ended_at_ms)
+            since_ms = max(since_ms, self._life(ended).ended_ms)
         found = images.step(spec, self._observed, needed_since_ms=since_ms, now_ms=self._now_ms)
         match found:
             case images.Needed():
@@ -378,6 +373,9 @@ class _Planner:
             self.waits.append(Wait(key, spec.name, "CreateContainerConfigError", text, None))
             return
         is_changed = ended is not None and ended.spec_hash != naming.spec_hash(spec)
+        attempt = self._memory.attempts.get((key.uid, spec.name), -1) + 1
+        if ended is not None:
+            attempt = max(attempt, ended.attempt + 1)
         try:
             config = configs.container_config(
                 self._host,
@@ -385,9 +383,9 @@ class _Planner:
                 spec,
                 sandbox,
                 mounting.sources(pod, self._observed),
-                attempt=0 if ended is None else ended.attempt + 1,
+                attempt=attempt,
                 backoff=(
-                    restart.restarts_in_a_row(ended) + 1
+                    restart.restarts_in_a_row(ended, self._life(ended)) + 1
                     if ended is not None and is_failure and not is_changed
                     else 0
                 ),
@@ -402,16 +400,28 @@ class _Planner:
             return
         self.actions.append(CreateContainer(key, spec.name, config, cause))
 
+    def _life(self, ended: Container) -> Lifetime:
+        return self._memory.lifetimes.get(ended.id) or Lifetime.of(ended)
+
     def _is_held_back(self, key: PodKey, container: str) -> bool:
         """Whether Docker refused this lately, so that it should be left alone for a while."""
         failure = self._memory.failures.get((key.uid, container))
         if failure is None:
             return False
-        due_ms = failure.at_ms + min(RETRY_MAX_MS, 1000 << min(failure.count - 1, 5))
-        if self._now_ms >= due_ms:
+        if self._now_ms >= failure.due_at_ms:
             return False
-        self.waits.append(Wait(key, container, failure.reason, failure.message, due_ms))
+        wait = Wait(key, container, failure.reason, failure.message, failure.due_at_ms)
+        self.waits.append(wait)
         return True
+
+    def _undo(self, action: KillContainer | RemoveContainer | RemoveSandbox) -> None:
+        """Unless Docker could not lately: then it is left alone for a while."""
+        id = action.sandbox_id if isinstance(action, RemoveSandbox) else action.container_id
+        stuck = self._memory.stuck.get(id)
+        if stuck is None or self._now_ms >= stuck.due_at_ms:
+            self.actions.append(action)
+        else:
+            self._wakes.append(stuck.due_at_ms)
 
     # ---------------------------------------------------------------- shared
 
@@ -428,38 +438,10 @@ class _Planner:
 
     def stock_pool(self) -> None:
         """One holder more, or fewer, when nothing else is to be done."""
-        holders = pool(self._observed)
         if self.actions or self._memory.busy:
             return
-        dead = [s for s in holders if s.state is State.EXITED]
-        surplus = holders[self._host.pool_size :]
-        unstarted = [s for s in holders if s.state is State.CREATED]
-        is_short = len(holders) < self._host.pool_size
-        if not (dead or surplus or unstarted or is_short):
-            return
-        quiet_at_ms = self._memory.worked_at_ms + POOL_QUIET_MS
-        if self._now_ms < quiet_at_ms:
-            self._wakes.append(quiet_at_ms)
-        elif self._is_held_back(_POOL, ""):
-            pass  # it waits, and says until when
-        elif dead or surplus:
-            unused = (*dead, *surplus)[0]
-            self.actions.append(RemoveSandbox(None, unused.id, "not of use to the pool"))
-        elif unstarted:
-            self.actions.append(StartSandbox(None, unstarted[0].id, "created"))
-        else:
-            config = SandboxConfig(
-                name=self._free_pool_name(), labels=naming.sandbox_labels(self._host.name)
-            )
-            self.actions.append(CreateSandbox(None, config, "the pool is short"))
-
-    def _free_pool_name(self) -> str:
-        taken = {sandbox.name for sandbox in self._observed.sandboxes}
-        # Names are the engine's: a node of another cluster may be called like this one.
-        prefix = f"{self._host.cluster}-" if self._host.cluster else ""
-        names = (naming.pool_name(self._host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
-        return next(name for name in names if name not in taken)
-
-
-_POOL = PodKey("", "", "")
-"""Under whose uid failures of the pool are remembered."""
+        step = pool.step(self._observed, self._host, self._now_ms)
+        if isinstance(step, int):
+            self._wakes.append(step)
+        elif step is not None:
+            self.actions.append(step)

@@ -5,7 +5,7 @@ minutes of running forgive everything. How far a container has come is the label
 newest attempt, and when it ended Docker knows: an agent that restarts forgets nothing.
 """
 
-from node_agent.core.observed import Container
+from node_agent.core.observed import Container, Lifetime
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -26,15 +26,15 @@ def delay_ms(failures: int) -> int:
     return min(DELAY_MAX_MS, DELAY_MIN_MS << min(failures - 1, 16))
 
 
-def restarts_in_a_row(ended: Container) -> int:
+def restarts_in_a_row(ended: Container, life: Lifetime) -> int:
     """How many restarts led to this end without ten good minutes among them."""
-    ran_ms = ended.finished_at_ms - ended.started_at_ms if ended.started_at_ms else 0
+    ran_ms = life.ended_ms - life.began_ms if life.began_ms else 0
     return 0 if ran_ms >= FORGIVEN_AFTER_MS else ended.backoff
 
 
-def due_at_ms(ended: Container) -> int:
+def due_at_ms(ended: Container, life: Lifetime) -> int:
     """When the next attempt may start."""
-    return ended.ended_at_ms + delay_ms(restarts_in_a_row(ended))
+    return life.ended_ms + delay_ms(restarts_in_a_row(ended, life))
 
 
 def policy(pod: AssignedPod, spec: ContainerSpec) -> str:

@@ -200,11 +200,19 @@ class Console(Protocol):
         ...
 
 
+PING_DEADLINE_S = 10.0
+"""An engine that says nothing for so long hangs. The kubelet waits for 30 s, and asks for more."""
+
+
 class Engine(Protocol):
     """The engine of one host, as one node sees it: what other nodes made is not there."""
 
+    async def ping(self) -> None:
+        """Whether it answers at all, within `PING_DEADLINE_S`."""
+        ...
+
     async def info(self) -> EngineInfo:
-        """What it says of itself; also the question whether it answers."""
+        """What it says of itself."""
         ...
 
     async def list(self) -> Sequence[Listed]:

@@ -22,6 +22,7 @@ from node_agent.core.observed import Container, Sandbox
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
+    PING_DEADLINE_S,
     AttachOptions,
     EngineEvent,
     EngineFailure,
@@ -89,6 +90,11 @@ class Docker:
     async def close(self) -> None:
         """Disconnect."""
         await self._docker.close()
+
+    async def ping(self) -> None:
+        """See `Engine`."""
+        async with _translated(PING_DEADLINE_S), self._docker._query("_ping"):  # noqa: SLF001
+            pass
 
     async def info(self) -> EngineInfo:
         """See `Engine`."""

@@ -19,6 +19,7 @@ from node_agent.core.observed import Container, Sandbox, State, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
+    PING_DEADLINE_S,
     AttachOptions,
     EngineEvent,
     EngineFailure,
@@ -163,6 +164,10 @@ class FakeEngine:
         return tuple(self._volumes.values())
 
     # ----------------------------------------------------------------- verbs
+
+    async def ping(self) -> None:
+        """See `Engine`."""
+        await self._delay("look", "", PING_DEADLINE_S)
 
     async def info(self) -> EngineInfo:
         """See `Engine`."""
@@ -366,14 +371,14 @@ class FakeEngine:
 
     # --------------------------------------------------------------- private
 
-    async def _delay(self, verb: str, name: str) -> None:
+    async def _delay(self, verb: str, name: str, deadline_s: float = DEADLINE_S) -> None:
         """The time it takes; then whatever should go wrong does, before anything happened."""
         await asyncio.sleep(self._rng.uniform(*self._delays.get(verb, (0.0, 0.0))))
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 await self._awake.wait()
         except TimeoutError as error:
-            raise UnknownResult(f"no answer within {DEADLINE_S:.0f} s") from error
+            raise UnknownResult(f"no answer within {deadline_s:.0f} s") from error
         if self._is_down:
             raise Unavailable("the engine does not answer")
         if text := self.fails(verb, name):

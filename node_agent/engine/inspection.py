@@ -19,6 +19,9 @@ CPU_SHARES_MIN = 2
 """Source: the kernel's own minimum, and the kubelet's for a container that asks for nothing."""
 
 
+_JOINED = "container:"
+
+
 def parse_state(text: str) -> State:
     """Docker knows seven states; three of them differ for us."""
     if text in ("running", "paused", "restarting"):
@@ -39,13 +42,19 @@ def _time_ms(text: str) -> int:
 
 
 def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container | None:
-    """What ``GET /containers/{id}/json`` says; None when it is not this node's."""
+    """What ``GET /containers/{id}/json`` says; None when it is not this node's.
+
+    Labels alone prove nothing: a copy that somebody started, from a committed image say, has them,
+    too. A holder also bears one of our names, and a pod's container shares a holder's network.
+    """
     labels = found["Config"]["Labels"] or {}
     if labels.get(naming.NODE) != node:
         return None
     name = found["Name"].removeprefix("/")
     state = found["State"]
     if labels.get(naming.KIND) == naming.KIND_SANDBOX:
+        if not naming.is_of_sandbox(name):
+            return None
         return Sandbox(
             id=found["Id"],
             name=name,
@@ -54,6 +63,9 @@ def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container
             ip=_ip(found["NetworkSettings"]),
             started_at_ms=_time_ms(state["StartedAt"]),
         )
+    network = found["HostConfig"]["NetworkMode"]
+    if not network.startswith(_JOINED):
+        return None
     try:
         return Container(
             id=found["Id"],
@@ -63,7 +75,7 @@ def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container
             attempt=int(labels[naming.ATTEMPT]),
             backoff=int(labels.get(naming.BACKOFF, "0")),
             spec_hash=labels.get(naming.SPEC_HASH, ""),
-            sandbox_id=found["HostConfig"]["NetworkMode"].removeprefix("container:"),
+            sandbox_id=network.removeprefix(_JOINED),
             state=parse_state(state["Status"]),
             image=found["Config"]["Image"],
             image_id=found["Image"],

@@ -13,13 +13,25 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import api, failover, figures, idle, scheduling, simulation, start, streams, swarm
+from tests.bench import (
+    agent,
+    api,
+    failover,
+    figures,
+    idle,
+    scheduling,
+    simulation,
+    start,
+    streams,
+    swarm,
+)
 from tests.bench.figures import Figure
 from tests.e2e import images, testbed as testbeds
 from tests.e2e.testbed import Testbed
 
 ON_TESTBED: dict[str, Callable[[Testbed], list[Figure]]] = {
     "start": start.measure,
+    "agent": agent.measure,
     "api": api.measure,
     "streams": streams.measure,
     "failover": failover.measure,

@@ -33,7 +33,7 @@ def measure(testbed: Testbed) -> list[Figure]:
         time.sleep(SETTLE_S)
         servers = {"orchestrator": cluster.orchestrator, "etcd": cluster.etcd}
         servers["nats-server"] = cluster.nats
-        found = _observe({**servers, **cluster.agents})
+        found = observe({**servers, **cluster.agents})
     how = f"{len(testbed.hosts)} nodes, 6 pods, {WINDOW_S} s"
     plane = {name: found[name] for name in servers}
     agents = [found[host.name] for host in testbed.hosts]
@@ -72,7 +72,8 @@ def measure(testbed: Testbed) -> list[Figure]:
     ]
 
 
-def _observe(daemons: Mapping[str, Process]) -> dict[str, Usage]:
+def observe(daemons: Mapping[str, Process]) -> dict[str, Usage]:
+    """What each uses over the window."""
     processes = {name: psutil.Process(daemon.pid) for name, daemon in daemons.items()}
     elapsed = stopwatch()
     before = {name: _cpu_s(process) for name, process in processes.items()}

@@ -44,6 +44,54 @@ async def start_s(engine: Path, count: int, at_a_time: int) -> float:
                     tasks.create_task(remove(container))
 
 
+async def successor_s(engine: Path, holder: str) -> float:
+    """Seconds to create and start one more container in a holder's network."""
+    async with aiodocker.Docker(url=f"unix://{engine}") as docker:
+        config = {
+            "Image": BUSYBOX,
+            "Cmd": SLEEP,
+            "HostConfig": {"NetworkMode": f"container:{holder}"},
+        }
+        elapsed = stopwatch()
+        container = await docker.containers.create(config, name=f"raw-{uuid.uuid4().hex}")
+        await container.start()
+        took_s = elapsed()
+        await container.delete(force=True)
+        return took_s
+
+
+async def remove_s(engine: Path, count: int, at_a_time: int) -> float:
+    """Seconds to kill and remove so many pods: each a holder, and a container in its network."""
+    async with aiodocker.Docker(url=f"unix://{engine}") as docker:
+        pods: list[tuple[Any, Any]] = []
+        slots = asyncio.Semaphore(at_a_time)
+
+        async def start(network: str) -> Any:
+            config = {"Image": BUSYBOX, "Cmd": SLEEP, "HostConfig": {"NetworkMode": network}}
+            container = await docker.containers.create(config, name=f"raw-{uuid.uuid4().hex}")
+            await container.start()
+            return container
+
+        async def make() -> None:
+            async with slots:
+                holder = await start("bridge")
+                pods.append((await start(f"container:{holder.id}"), holder))
+
+        async def remove(container: Any, holder: Any) -> None:
+            async with slots:
+                await container.delete(force=True)
+                await holder.delete(force=True)
+
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(count):
+                tasks.create_task(make())
+        elapsed = stopwatch()
+        async with asyncio.TaskGroup() as tasks:
+            for pod in pods:
+                tasks.create_task(remove(*pod))
+        return elapsed()
+
+
 def engine(socket: str) -> aiodocker.Docker:
     return aiodocker.Docker(url=f"unix://{socket}")
 

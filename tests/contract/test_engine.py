@@ -418,3 +418,7 @@ async def test_the_engine_describes_its_host(engine: Engine):
     assert info.cpus > 0
     assert info.memory_bytes > 0
     assert info.version
+
+
+async def test_the_engine_says_that_it_is_there(engine: Engine):
+    await engine.ping()

@@ -1,5 +1,6 @@
 """A place where daemons run: the machine itself, or a host made of namespaces."""
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -232,6 +233,27 @@ class Host(Place):
         """dockerd crashes; its containers go on without it."""
         assert self._dockerd is not None
         self._dockerd.kill()
+
+    def pause_docker(self) -> None:
+        """dockerd hangs: it takes connections, and answers nothing."""
+        assert self._dockerd is not None
+        self._dockerd.pause()
+
+    def resume_docker(self) -> None:
+        assert self._dockerd is not None
+        self._dockerd.resume()
+
+    def set_live_restore(self, is_on: bool) -> None:
+        """Whether containers go on while dockerd is stopped. Returns when it is so."""
+        assert self._dockerd is not None
+        config = self.directory / "etc" / "docker" / "daemon.json"
+        config.write_text(json.dumps({"live-restore": is_on}))
+        self._dockerd.reload()
+        eventually(
+            lambda: self.engine.call("GET", "/info")["LiveRestoreEnabled"] is is_on,
+            within_s=DOCKER_START_S,
+            what=f"Docker on {self.name} has read its settings",
+        )
 
     @property
     def has_docker(self) -> bool:

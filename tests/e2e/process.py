@@ -58,6 +58,10 @@ class Process:
     def resume(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
+    def reload(self) -> None:
+        """SIGHUP: it reads its settings again."""
+        os.kill(self.pid, signal.SIGHUP)
+
     def kill(self) -> None:
         """SIGKILL: it learns nothing of it."""
         self._end(signal.SIGKILL, within_s=10)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from node_agent.engine.fake import FakeEngine
-from node_agent.host import MemoryDisk
+from node_agent.host import Clock, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings as AgentSettings
 from node_agent.storage.memory import MemoryStorage
@@ -101,7 +101,7 @@ class Cluster:
             self.storages[name],
             MemoryDisk(),
             Alive(),
-            now_ms,
+            Clock(),
             random.Random(name),
         )
         try:

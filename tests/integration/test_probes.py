@@ -161,6 +161,7 @@ async def test_a_pod_serves_when_its_web_server_does_and_is_restarted_when_it_ha
     alive = Probe(  # httpd as process 1 takes no notice of SIGTERM
         exec=ExecAction(command=("sh", "-c", "cat /alive")),
         period_seconds=1,
+        timeout_seconds=10,
         failure_threshold=1,
         termination_grace_period_seconds=1,
     )

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import random
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from node_agent.engine.docker import Docker
-from node_agent.host import MemoryDisk
+from node_agent.host import Clock, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
 from node_agent.storage.memory import MemoryStorage
@@ -99,7 +98,7 @@ async def cluster() -> AsyncIterator[Cluster]:
             MemoryStorage(),
             MemoryDisk(),
             FakeProber(),
-            lambda: time.time_ns() // 1_000_000,
+            Clock(),
             random.Random(1),
         )
         found = Cluster(Streams(control, lambda: uuid.uuid4().hex), name, nats)

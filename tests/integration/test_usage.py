@@ -14,7 +14,7 @@ import pytest
 
 from node_agent.engine import cgroups
 from node_agent.engine.docker import Docker
-from node_agent.host import Machine, MemoryDisk
+from node_agent.host import Clock, Machine, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings as AgentSettings
 from node_agent.storage.memory import MemoryStorage
@@ -88,7 +88,7 @@ async def cluster(machine: Machine | None, cgroup_root: Path) -> AsyncIterator[A
             MemoryStorage(),
             MemoryDisk(),
             FakeProber(),
-            now_ms,
+            Clock(),
             random.Random(1),
             machine,
         )

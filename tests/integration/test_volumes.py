@@ -6,6 +6,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -274,6 +275,10 @@ class Outside:
         while True:
             self.reports.append(codec.decode((await subscription.get()).payload, NodeReport))
 
+    def runs(self, uid: str) -> bool:
+        """Whether the last report says so of a pod."""
+        return any(is_running(p) for r in self.reports[-1:] for p in r.pods if p.uid == uid)
+
     async def start(self) -> None:
         self._process = await asyncio.create_subprocess_exec(*self._argv)
 
@@ -284,9 +289,10 @@ class Outside:
             self._process = None
 
 
-async def test_an_agent_killed_between_any_two_steps_leaves_nothing_of_a_deleted_pod(
+async def test_an_agent_killed_between_any_two_steps_leaves_nothing_and_restarts_nothing(
     tmp_path, tmpfs
 ):
+    """Of a pod that is deleted after the kill, and of another that stays."""
     await busybox_image()
     cluster = uuid.uuid4().hex[:8]
     engine = Docker("unix:///var/run/docker.sock", "node-1", cluster)
@@ -302,22 +308,31 @@ async def test_an_agent_killed_between_any_two_steps_leaves_nothing_of_a_deleted
             tasks.create_task(task)
             for task in (outside.answer(), outside.insist(), outside.listen())
         ]
+        stays = replace(given.pod("stays", given.spec(image=IMAGE, command=SLEEP)), uid="stays")
         try:
+            outside.assignment = Assignment(node="node-1", epoch=1, generation=1, pods=(stays,))
+            await outside.start()
+            await until(lambda: outside.runs("stays"), "the one that stays runs")
+            staying = await engine.list()
+            assert len(staying) == 2  # its holder and its container
+            await outside.kill()
             for moment in ("contents", "*", "*/files/*", "volume", "sandbox", "container", "going"):
                 assigned = a_pod(ROOM, CACHE, FILES, HIDDEN)
                 generation = outside.assignment.generation + 1
                 fence = {"node": "node-1", "epoch": 1}
-                outside.assignment = Assignment(**fence, generation=generation, pods=(assigned,))
+                pods_now = (stays, assigned)
+                outside.assignment = Assignment(**fence, generation=generation, pods=pods_now)
                 await outside.start()
-                await reached(moment, engine, has, tmp_path, outside)
+                await reached(moment, engine, has, tmp_path, partial(outside.runs, assigned.uid))
                 leaving = replace(assigned, delete_grace_s=0)
                 if moment == "going":
                     outside.assignment = Assignment(
-                        **fence, generation=generation + 1, pods=(leaving,)
+                        **fence, generation=generation + 1, pods=(stays, leaving)
                     )
                     await until(lambda: not list(pods.glob("*/files")), "the first folder went")
                 await outside.kill()
-                outside.assignment = Assignment(**fence, generation=generation + 2, pods=(leaving,))
+                pods_now = (stays, leaving)
+                outside.assignment = Assignment(**fence, generation=generation + 2, pods=pods_now)
                 await outside.start()
                 await until(
                     lambda uid=assigned.uid: any(
@@ -325,10 +340,10 @@ async def test_an_agent_killed_between_any_two_steps_leaves_nothing_of_a_deleted
                     ),
                     f"gone after a kill at {moment}",
                 )
-                assert await engine.list() == []
+                assert sorted(await engine.list()) == sorted(staying), moment
                 assert await engine.volumes() == []
                 assert not has("*")(), moment
-                outside.assignment = Assignment(**fence, generation=generation + 3)
+                outside.assignment = Assignment(**fence, generation=generation + 3, pods=(stays,))
                 places = tmp_path / "node-1", secrets.parent
                 await until(lambda: left(*places) == [], f"nothing is left after {moment}")  # noqa: B023
                 await outside.kill()
@@ -349,7 +364,7 @@ async def reached(
     engine: Docker,
     has: Callable[[str], Callable[[], object]],
     disk: Path,
-    outside: Outside,
+    runs: Callable[[], object],
 ) -> None:
     """Once the agent has come so far."""
     match moment:
@@ -361,12 +376,9 @@ async def reached(
                     await asyncio.sleep(0.005)
         case "sandbox" | "container":
             async with asyncio.timeout(30):
-                while len(await engine.list()) < (1 if moment == "sandbox" else 2):
+                while len(await engine.list()) < (3 if moment == "sandbox" else 4):
                     await asyncio.sleep(0.005)
         case "going":
-            await until(
-                lambda: outside.reports and any(is_running(p) for p in outside.reports[-1].pods),
-                "it runs",
-            )
+            await until(runs, "it runs")
         case folders:
             await until(has(folders), f"{folders} is there")

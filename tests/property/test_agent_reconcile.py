@@ -212,12 +212,7 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
             )
         case StartContainer():
             found = replace(containers[action.container_id], started_at_ms=now_ms)
-            does_its_part = found.container in ("first", "second")  # and ends
-            containers[found.id] = (
-                replace(found, state=State.EXITED, exit_code=0, finished_at_ms=now_ms)
-                if does_its_part
-                else replace(found, state=State.RUNNING)
-            )
+            containers[found.id] = replace(found, state=State.RUNNING)
         case SignalContainer() | KillContainer():
             found = containers[action.container_id]
             containers[found.id] = replace(
@@ -253,6 +248,19 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
     )
 
 
+def played(seen: Observed, now_ms: int) -> Observed:
+    """The node once its init containers have done their part."""
+    return replace(
+        seen,
+        containers=tuple(
+            replace(c, state=State.EXITED, exit_code=0, finished_at_ms=now_ms)
+            if c.state is State.RUNNING and c.container in ("first", "second")
+            else c
+            for c in seen.containers
+        ),
+    )
+
+
 def follow(desired: dict[str, AssignedPod], seen: Observed, host: Host) -> tuple[Observed, Plan]:
     """The node when nothing is left to do, time passing where the plan says to wait."""
     now_ms = NOW_MS
@@ -261,6 +269,9 @@ def follow(desired: dict[str, AssignedPod], seen: Observed, host: Host) -> tuple
         for action in steps.actions:
             seen = apply(seen, action, now_ms)
         if not steps.actions:
+            before, seen = seen, played(seen, now_ms)
+            if seen != before:
+                continue
             if steps.wake_at_ms is None:
                 return seen, steps
             assert steps.wake_at_ms > now_ms, "it must not be woken before it can act"

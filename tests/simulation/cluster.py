@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
+from node_agent.host import Clock
 from node_agent.loop import Agent
 from node_agent.settings import Settings as AgentSettings
 from orchestrator.runtime.control_plane import ControlPlane
@@ -171,7 +172,10 @@ class Cluster:
             host.storage,
             host.disk,
             SimProber(self, host),
-            self.clock_of(host.name),
+            Clock(
+                lambda: self.clock_of(host.name)() * 1_000_000,
+                lambda: int(self.loop.time() * 1e9),
+            ),
             random.Random(f"{self.seed} {host.name} {seat.starts}"),
         )
         seat.main = seat.process.spawn(seat.agent.run())

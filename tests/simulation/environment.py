@@ -127,6 +127,9 @@ class EngineConnection:
         except TimeoutError as error:
             raise UnknownResult(f"the engine did not answer in {deadline_s} s") from error
 
+    async def ping(self) -> None:
+        await self._ask(self._engine.ping())
+
     async def info(self) -> EngineInfo:
         return await self._ask(self._engine.info())
 

@@ -367,7 +367,9 @@ def test_scaling_a_finished_rollout_does_not_begin_it_anew():
 
 
 def test_a_replica_set_that_may_not_make_its_pods_is_told_of_until_it_may():
-    refused = PodRefused(REPLICASETS, replicaset(3), NOW_MS).decisions('pods "web-x" is forbidden: why')
+    refused = PodRefused(REPLICASETS, replicaset(3), NOW_MS).decisions(
+        'pods "web-x" is forbidden: why'
+    )
     told, failing = refused
     assert render((told,)) == (
         'Warning FailedCreate on replicaset web: Error creating: pods "web-x" is forbidden: why'

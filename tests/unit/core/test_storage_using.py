@@ -49,7 +49,7 @@ def fitting(found: Needs) -> list[str]:
     return [
         one.metadata.name
         for one in nodes
-        if schedule(table_of([one]), [WEB], selectors)[0].node is not None
+        if schedule(table_of([one]), [WEB], volumes=selectors)[0].node is not None
     ]
 
 
@@ -76,7 +76,7 @@ def test_it_runs_where_its_volumes_can_be_reached():
 
 def test_no_node_with_its_volume_is_said_in_the_schedulers_words():
     table = table_of([node("n1"), node("n2")])
-    (placed,) = schedule(table, [WEB], {WEB.metadata.uid: (on("n3"),)})
+    (placed,) = schedule(table, [WEB], volumes={WEB.metadata.uid: (on("n3"),)})
     assert placed.message == (
         "0/2 nodes are available: 2 node(s) had volume node affinity conflict."
     )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from node_agent.core.observed import Container, Sandbox
 from node_agent.engine import Engine
-from node_agent.host import Machine, MemoryDisk
+from node_agent.host import Clock, Machine, MemoryDisk
 from node_agent.loop import Agent
 from node_agent.settings import Settings
 from node_agent.storage import Storage
@@ -103,7 +103,7 @@ class Node:
             self.storage,
             self.disk,
             self.prober,
-            self._clock,
+            Clock(lambda: self._clock() * 1_000_000, self._passed_ns),
             random.Random(1),
             self.machine,
         )
@@ -113,6 +113,9 @@ class Node:
             await asyncio.sleep(0.01)
             if len(self.beats) > heard or not self._listeners:
                 break
+
+    def _passed_ns(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1e9)
 
     async def kill(self) -> None:
         """The agent ends without a word; what runs goes on."""

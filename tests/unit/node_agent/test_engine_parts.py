@@ -72,6 +72,7 @@ def test_dockers_states_are_three_to_us():
         {"longshore.dev/node": "other"},
         {"longshore.dev/node": "node-1", "longshore.dev/kind": "container"},
         {"longshore.dev/node": "node-1", "longshore.dev/attempt": "many"},
+        {"longshore.dev/node": "node-1", "longshore.dev/kind": "sandbox"},
     ],
 )
 def test_what_is_not_ours_is_nothing_to_us(labels: dict[str, str]):

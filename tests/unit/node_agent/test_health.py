@@ -1,5 +1,7 @@
 """Verdicts, which probes are made, and what the agent does about them, on virtual time."""
 
+import asyncio
+
 import pytest
 
 from node_agent.core.health import UNASKED, Health, Kind, Verdict, after
@@ -167,15 +169,19 @@ async def test_a_restarted_agent_finds_a_ready_pod_ready_and_tells_no_other_time
 
 
 @on_virtual_time
-async def test_a_probe_that_hangs_fails_in_time_and_holds_up_nothing():
+async def test_an_engine_that_hangs_says_nothing_of_its_containers():
     async with a_node() as (node, engine):
-        # `cat` without an end of its input is not what a probe gets: the engine itself hangs.
-        await node.assign(pod("web", spec(liveness_probe=probe(period_seconds=1))))
+        asked = spec(liveness_probe=probe(period_seconds=1, failure_threshold=1))
+        await node.assign(pod("web", asked))
         await node.running("web")
+        (before,) = engine.containers
         engine.hang()
-        await node.until(
-            lambda _: any("timed out after 1s" in event.message for event in node.events)
-        )
+        report = await node.until(lambda r: r.facts.engine_error, within_s=16)
+        assert report.facts.engine_error == "no answer within 10 s"
+        await asyncio.sleep(200)
         engine.resume()
-        await node.assign(pod("web", spec(liveness_probe=probe(period_seconds=1))), pod("b"))
+        await node.until(lambda r: not r.facts.engine_error, within_s=10)
+        await node.assign(pod("web", asked), pod("b"))
         await node.running("b")
+        assert [c for c in engine.containers if c.pod.name == "web"] == [before]
+        assert any("probe errored: " in event.message for event in node.events)

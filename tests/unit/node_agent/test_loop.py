@@ -24,11 +24,23 @@ def now_ms() -> int:
     return START_MS + int(asyncio.get_running_loop().time() * 1000)
 
 
+class Wall:
+    """A clock that somebody sets."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 0
+
+    def __call__(self) -> int:
+        return now_ms() + self.ahead_ms
+
+
 @asynccontextmanager
-async def a_node(seed: int = 1, **settings: object) -> AsyncIterator[tuple[Node, FakeEngine]]:
-    engine = FakeEngine(NODE, now_ms, random.Random(seed), images=[IMAGE])
+async def a_node(
+    seed: int = 1, clock: Callable[[], int] = now_ms, **settings: object
+) -> AsyncIterator[tuple[Node, FakeEngine]]:
+    engine = FakeEngine(NODE, clock, random.Random(seed), images=[IMAGE])
     async with asyncio.TaskGroup() as tasks:
-        node = Node(engine, now_ms, tasks, **{"sandbox_pool": 2, **settings})
+        node = Node(engine, clock, tasks, **{"sandbox_pool": 2, **settings})
         await node.listen()
         await node.start()
         try:
@@ -167,6 +179,36 @@ async def test_a_crash_loop_is_slowed_down_to_five_minutes_and_survives_agent_re
         assert node.reasons().count("BackOff") >= 5
 
 
+@pytest.mark.parametrize("jump_s", [-7200, 7200])
+def test_a_clock_that_is_set_changes_no_back_off_and_no_grace(jump_s: int):
+    async def test() -> None:
+        wall = Wall()
+        async with a_node(clock=wall) as (node, engine):
+            loop = asyncio.get_running_loop()
+            starts: list[float] = []
+            engine.on_start = lambda _: starts.append(loop.time())
+            await node.assign(given_pod("a"))
+            for number in range(3):
+                await node.running("a")
+                wall.ahead_ms += jump_s * 1000
+                engine.end(engine.containers[-1].id, exit_code=1)
+                await asyncio.sleep(0.1)  # in which its end is seen
+                wall.ahead_ms += jump_s * 1000
+                async with asyncio.timeout(60):
+                    while len(starts) < number + 2:
+                        await asyncio.sleep(0.1)
+            assert [round(b - a) for a, b in pairwise(starts)] == [0, 10, 20]
+            engine.ignores_signals = lambda _: True
+            began = loop.time()
+            await node.assign(given_pod("a", delete_grace_s=8))
+            await asyncio.sleep(1)
+            wall.ahead_ms += jump_s * 1000
+            await node.until(lambda r: (found := pod(r, "a")) and found.is_gone)
+            assert 8 <= loop.time() - began < 10
+
+    virtual_time.run(test())
+
+
 @on_virtual_time
 async def test_an_image_is_pulled_once_for_many_pods_and_holds_up_no_other():
     async with a_node() as (node, engine):
@@ -229,6 +271,32 @@ async def test_what_docker_refuses_is_tried_again_ever_more_slowly():
         assert waiting.message == "no space left on device"
         engine.fails = lambda _verb, _name: ""
         await node.running("a", within_s=31)
+
+
+@pytest.mark.parametrize("what", ["_c_a_", "_POD_a_"])
+def test_what_docker_cannot_remove_is_tried_again_ever_more_slowly_and_told(what: str):
+    async def test() -> None:
+        async with a_node() as (node, engine):
+            await node.assign(given_pod("a"), given_pod("b"))
+            await node.running("a", "b")
+            tries: list[int] = []
+
+            def refuse(verb: str, name: str) -> str:
+                if verb == "remove" and what in name:
+                    tries.append(now_ms())
+                    return "device or resource busy"
+                return ""
+
+            engine.fails = refuse
+            await node.assign(given_pod("a", delete_grace_s=0), given_pod("b"))
+            await asyncio.sleep(120)
+            assert 6 <= len(tries) <= 10
+            assert node.reasons().count("FailedKillPod") == len(tries)
+            engine.fails = lambda _verb, _name: ""
+            await node.until(lambda r: (found := pod(r, "a")) and found.is_gone, within_s=31)
+            assert [c.pod.name for c in engine.containers] == ["b"]
+
+    virtual_time.run(test())
 
 
 @on_virtual_time

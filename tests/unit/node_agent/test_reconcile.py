@@ -1,11 +1,12 @@
 """What the agent does next, as rendered plans."""
 
+import pytest
 from msgspec.structs import replace
 
 from node_agent.core.actions import ClaimSandbox, CreateContainer, CreateSandbox, render
 from node_agent.core.configs import Host
 from node_agent.core.observed import Failure, Pull, State
-from node_agent.core.reconcile import POOL_QUIET_MS
+from node_agent.core.pool import QUIET_MS
 from proto.kinds.container import (
     ContainerPort,
     EnvVar,
@@ -101,6 +102,12 @@ def test_the_second_restart_waits_ten_seconds_after_the_end():
     )
     later = planned([pod()], seen, now_ms=NOW_MS + 10_000)
     assert render(later) == "create longshore_c_web_default_uid-web_2: it ended"
+
+
+def test_a_container_that_somebody_removed_counts_as_restarted():
+    (action,) = planned([pod()], observed(sandbox(), attempts={("uid-web", "c"): 2})).actions
+    assert action.config.labels["longshore.dev/attempt"] == "3"
+    assert (action.cause, action.config.labels["longshore.dev/backoff"]) == ("it was removed", "0")
 
 
 def test_ten_good_minutes_forgive_earlier_restarts():
@@ -267,10 +274,27 @@ def test_what_docker_refused_is_left_alone_for_a_while():
     assert (render(plan), plan.wake_at_ms) == ("wait web/c: CreateContainerError", NOW_MS + 2000)
 
 
+@pytest.mark.parametrize(
+    ("assigned", "found", "id", "expected"),
+    [
+        ([], [sandbox()], "box-web", "remove sandbox box-web: not assigned"),
+        ([], [sandbox(None, id="dead", state=State.EXITED)], "dead", "remove sandbox dead: "),
+        ([pod(delete_grace_s=0)], [sandbox(), container()], "web-c-0", "kill web/c: deleted"),
+        ([], [container(state=State.EXITED)], "web-c-0", "remove web-c-0: not assigned"),
+    ],
+)
+def test_what_docker_cannot_end_is_left_alone_for_a_while(assigned, found, id, expected):
+    stuck = {id: Failure("FailedKillPod", "device or resource busy", 3, NOW_MS)}
+    plan = planned(assigned, observed(*found, stuck=stuck))
+    assert (render(plan), plan.wake_at_ms) == ("", NOW_MS + 4000)
+    later = planned(assigned, observed(*found, stuck=stuck), now_ms=NOW_MS + 4000)
+    assert render(later).startswith(expected)
+
+
 def test_the_pool_is_filled_one_at_a_time_once_the_node_is_quiet():
     busy = observed(worked_at_ms=NOW_MS)
     plan = planned([], busy, STOCKED)
-    assert (render(plan), plan.wake_at_ms) == ("", NOW_MS + POOL_QUIET_MS)
+    assert (render(plan), plan.wake_at_ms) == ("", NOW_MS + QUIET_MS)
     assert render(planned([], observed(), STOCKED)) == (
         "create sandbox longshore_pool_node-1_0: the pool is short"
     )
