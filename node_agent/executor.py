@@ -39,11 +39,9 @@ from node_agent.core.observed import (
     Hook,
     HookKind,
     Memory,
-    Pull,
     Sandbox,
     State,
     claimed,
-    image_names,
 )
 from node_agent.core.volume_actions import (
     DropContent,
@@ -53,9 +51,10 @@ from node_agent.core.volume_actions import (
     TellMissing,
     VolumeAction,
 )
-from node_agent.engine import Engine, EngineFailure
+from node_agent.engine import Engine
 from node_agent.library import Library
 from node_agent.observer import Observer
+from node_agent.pulling import Puller
 from node_agent.volumes import Tell, VolumeMaker
 from proto.errors import (
     AlreadyExists,
@@ -69,9 +68,6 @@ from proto.errors import (
 
 log = structlog.get_logger()
 
-PULLS_MAX = 4
-"""At once: a registry's line is shared anyway, and each pull unpacks on a core."""
-
 
 class Executor:
     """The agent's hands."""
@@ -82,6 +78,7 @@ class Executor:
         observer: Observer,
         checks: Checks,
         library: Library,
+        puller: Puller,
         volumes: VolumeMaker,
         tell: Tell,
         *,
@@ -96,6 +93,7 @@ class Executor:
             observer: Told of what was done.
             checks: Runs hooks.
             library: Fetches contents.
+            puller: Pulls images.
             volumes: Makes volumes, and removes them.
             tell: Where events go.
             clock: Epoch milliseconds.
@@ -106,17 +104,15 @@ class Executor:
         self._observer = observer
         self._checks = checks
         self._library = library
+        self._puller = puller
         self._volumes = volumes
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
         self._gate = asyncio.Semaphore(concurrency)
-        self._pull_gate = asyncio.Semaphore(PULLS_MAX)
         self._busy: set[str | None] = set()
         self._signalled: dict[str, int] = {}
         self._hooks: dict[tuple[str, HookKind], Hook] = {}
-        self._pulling: set[str] = set()
-        self._pulls: dict[str, Pull] = {}
         self._failures: dict[tuple[str, str], Failure] = {}
         self._worked_at_ms = 0
         self._waits: dict[tuple[str, str], Wait] = {}
@@ -146,8 +142,8 @@ class Executor:
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
             hooks=dict(self._hooks),
-            pulling=frozenset(self._pulling),
-            pulls=dict(self._pulls),
+            pulling=frozenset(self._puller.busy),
+            pulls=dict(self._puller.pulls),
             failures=dict(self._failures),
             fetching=frozenset(self._library.busy),
             unfetched=dict(self._library.unfetched),
@@ -164,7 +160,7 @@ class Executor:
         """Keep in mind only what concerns these, and containers that exist."""
         self._failures = {k: v for k, v in self._failures.items() if not k[0] or k[0] in uids}
         self._library.forget(besides=sources)
-        self._pulls = {k: v for k, v in self._pulls.items() if k in images}
+        self._puller.forget(besides=images)
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
         self._hooks = {k: v for k, v in self._hooks.items() if k[0] in containers}
@@ -175,8 +171,7 @@ class Executor:
         by_pod: dict[str | None, list[Action]] = {}
         for action in plan.actions:
             if isinstance(action, PullImage):
-                self._pulling.add(action.image)
-                tasks.create_task(self._pull(action))
+                self._puller.carry_out(action, tasks)
             elif isinstance(action, FetchContent | DropContent):
                 self._library.carry_out(action, tasks)
             elif isinstance(action, RunHook):
@@ -356,8 +351,7 @@ class Executor:
                 created_at_ms=self._clock(),
             )
         )
-        pull = self._pulls.get(config.image)
-        if pull is None or not pull.done_at_ms:
+        if not self._puller.has_pulled(config.image):
             self._tell(action.pod, action.container, events.present(config.image))
         self._tell(action.pod, action.container, events.created(action.container))
 
@@ -409,51 +403,11 @@ class Executor:
             await self._engine.remove(id)
         await self._observer.look(id)
 
-    async def _pull(self, action: PullImage) -> None:
-        """For everybody who waits for it, on nobody's path."""
-        image, began_ms = action.image, self._clock()
-        try:
-            async with self._pull_gate:
-                for pod, container in action.wanted_by:
-                    self._tell(pod, container, events.pulling(image))
-                done_at_ms = await self._fetch(action, began_ms)
-                await self._observer.look_at_images()
-                if not self._has_image(image):  # else it would be pulled over and over
-                    raise EngineFailure("it was pulled, but the engine does not list it")
-                self._pulls[image] = Pull(done_at_ms)
-        except (Retryable, Rejected) as error:
-            log.info("image.unavailable", image=image, error=str(error))
-            known = self._pulls.get(image, Pull())
-            failure = Failure.after(known.failure, "ErrImagePull", str(error), self._clock())
-            self._pulls[image] = Pull(known.done_at_ms, failure)
-            for pod, container in action.wanted_by:
-                self._tell(pod, container, events.pull_failed(image, str(error)))
-        finally:
-            self._pulling.discard(image)
-            self._on_done()
-
-    async def _fetch(self, action: PullImage, began_ms: int) -> int:
-        """Since when the image is as the registry has it, or as good as can be had."""
-        image = action.image
-        try:
-            await self._engine.pull(image)
-        except Retryable as error:
-            if not self._has_image(image):
-                raise
-            told = events.fell_back(image, str(error))
-        else:
-            told = events.pulled(image, self._clock() - began_ms)
-        for pod, container in action.wanted_by:
-            self._tell(pod, container, told)
-        return self._clock()
-
-    def _has_image(self, image: str) -> bool:
-        return not self._observer.image_names.isdisjoint(image_names(image))
-
 
 _TOLD_WAITS = (
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "ErrImageNeverPull",
     "ImagePullBackOff",
+    "InvalidImageName",
 )

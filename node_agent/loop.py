@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -30,6 +31,7 @@ from node_agent.library import Library
 from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.probing import Probing
+from node_agent.pulling import Limits, Puller
 from node_agent.settings import Settings
 from node_agent.storage import Storage
 from node_agent.streams import StreamServer
@@ -110,12 +112,22 @@ class Agent:
         tell, ring = self._teller.tell, self._bell.set
         self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
         self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
+        self._puller = Puller(
+            engine,
+            self._observer,
+            tell,
+            clock=clock,
+            on_done=ring,
+            limits=Limits(settings.image_pulls, settings.image_pull_progress_deadline_s),
+            own_config=Path(settings.docker_config) if settings.docker_config else None,
+        )
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
             self._checks,
             self._library,
+            self._puller,
             VolumeMaker(engine, storage, self._observer, tell),
             tell,
             clock=clock,
@@ -317,6 +329,7 @@ class Agent:
             return ()
         observed = self._observed()
         views = by_pod(observed)
+        images = {image.id: image.names for image in self._observer.images}
         return tuple(
             report.pod_report(
                 pod,
@@ -325,6 +338,7 @@ class Agent:
                 observed.health,
                 host_ip=self._settings.internal_ip,
                 accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
+                images=images,
                 is_busy=self._executor.is_busy(pod.uid),
             )
             for pod in self._desired.values()

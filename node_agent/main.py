@@ -1,6 +1,7 @@
 """``node-agent``: builds the adapters, runs the agent, leaves in good order."""
 
 import asyncio
+import os
 import random
 import signal
 import socket
@@ -43,7 +44,13 @@ def load_settings(
     )
     node_name = settings.node_name or socket.gethostname().lower()
     internal_ip = settings.internal_ip or _first_route_ip()
-    return msgspec.structs.replace(settings, node_name=node_name, internal_ip=internal_ip)
+    config = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker", "config.json").expanduser()
+    return msgspec.structs.replace(
+        settings,
+        node_name=node_name,
+        internal_ip=internal_ip,
+        docker_config=settings.docker_config or str(config),
+    )
 
 
 def _first_route_ip() -> str:

@@ -87,6 +87,7 @@ def pod_report(
     *,
     host_ip: str,
     accepted_at_ms: int,
+    images: Mapping[str, tuple[str, ...]],
     is_busy: bool,
 ) -> PodReport:
     """One pod; gone once it is deleted and nothing of it is left or in the making."""
@@ -94,7 +95,15 @@ def pod_report(
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        status=pod_status(pod, view, waits, health, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
+        status=pod_status(
+            pod,
+            view,
+            waits,
+            health,
+            host_ip=host_ip,
+            accepted_at_ms=accepted_at_ms,
+            images=images,
+        ),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )
 

@@ -56,6 +56,18 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 15.0
     sandbox_pool: Annotated[int, Meta(ge=0), _doc("pod sandboxes kept ready")] = 10
     engine_concurrency: Annotated[int, Meta(ge=1), _doc("Docker operations at once")] = 6
+    docker_config: Annotated[
+        str,
+        _doc(
+            "Docker's own configuration, whose credentials are tried after those of pods (default: "
+            "config.json in $DOCKER_CONFIG or ~/.docker)"
+        ),
+    ] = ""
+    image_pulls: Annotated[int, Meta(ge=1), _doc("images pulled at once")] = 4
+    image_pull_progress_deadline_s: Annotated[
+        float, Meta(gt=0), _doc("seconds without progress after which a pull is given up")
+    ] = 60.0
+    """Source: cri-dockerd, --image-pull-progress-deadline."""
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
     cpu: Annotated[
         str, _AMOUNT, _doc("CPU capacity as a quantity (default: all of the host's)")

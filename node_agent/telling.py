@@ -63,6 +63,7 @@ class Teller:
             message=told.message,
             at_ms=self._now_ms(),
             field_path=field_path(container, self._spec_of(pod.uid)),
+            series=told.series,
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)

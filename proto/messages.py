@@ -147,6 +147,8 @@ class NodeEvent(Message, frozen=True, kw_only=True):
         type: ``Normal`` or ``Warning``.
         at_ms: Epoch milliseconds.
         field_path: ``spec.containers{web}``, or empty for the pod as a whole.
+        series: Events of one reason and series are one event, whose message is the last; empty:
+            those of one message are.
     """
 
     node: str
@@ -158,6 +160,7 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     message: str
     at_ms: Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
     field_path: str = ""
+    series: str = ""
 
 
 class Usage(Message, frozen=True, kw_only=True):

@@ -1,5 +1,7 @@
 """What people read in ``kubectl get events``. Source of the words: the kubelet."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from proto.kinds.pod import PodSpec
@@ -9,11 +11,16 @@ WARNING = "Warning"
 
 
 class Told(Struct, frozen=True):
-    """One line for people."""
+    """One line for people.
+
+    Attributes:
+        series: What it tells more of, in place of what was told before; see `NodeEvent`.
+    """
 
     type: str
     reason: str
     message: str
+    series: str = ""
 
 
 def field_path(container: str, spec: PodSpec | None) -> str:
@@ -36,12 +43,35 @@ def field_path(container: str, spec: PodSpec | None) -> str:
 
 def pulling(image: str) -> Told:
     """A pull began."""
-    return Told(NORMAL, "Pulling", f'Pulling image "{image}"')
+    return Told(NORMAL, "Pulling", f'Pulling image "{image}"', image)
 
 
-def pulled(image: str, took_ms: int) -> Told:
+def pull_progress(image: str, done_bytes: int, total_bytes: int) -> Told:
+    """How far a long one is, of what is known to be needed."""
+    amount = f"{done_bytes / 2**20:.1f} of {total_bytes / 2**20:.1f} MiB"
+    return Told(NORMAL, "Pulling", f'Pulling image "{image}": {amount}', image)
+
+
+def pulled(image: str, took_ms: int, with_waiting_ms: int, size_bytes: int) -> Told:
     """A pull ended well."""
-    return Told(NORMAL, "Pulled", f'Successfully pulled image "{image}" in {took_ms / 1000:.3g}s')
+    took = f"{_seconds(took_ms)} ({_seconds(with_waiting_ms)} including waiting)"
+    text = f'Successfully pulled image "{image}" in {took}. Image size: {size_bytes} bytes.'
+    return Told(NORMAL, "Pulled", text)
+
+
+def _seconds(ms: int) -> str:
+    """As Go prints a duration below a minute."""
+    return f"{ms}ms" if ms < 1000 else f"{ms / 1000:g}s"
+
+
+def no_pull_secret(names: Sequence[str]) -> Told:
+    """Secrets to pull images with are not there, or not what they should be."""
+    text = f"Unable to retrieve some image pull secrets ({', '.join(names)})"
+    return Told(
+        WARNING,
+        "FailedToRetrieveImagePullSecret",
+        f"{text}; attempting to pull the image may not succeed.",
+    )
 
 
 def present(image: str) -> Told:
@@ -122,4 +152,6 @@ def backing_off(reason: str, message: str) -> Told:
         return failed(message)
     if reason == "ErrImageNeverPull":
         return Told(WARNING, "ErrImageNeverPull", message)
+    if reason == "InvalidImageName":
+        return Told(WARNING, "InspectFailed", message)
     return Told(NORMAL, "BackOff", message)

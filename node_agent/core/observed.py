@@ -118,6 +118,24 @@ class Failure(Struct, frozen=True):
         return Failure(reason, message, before.count + 1 if before else 1, at_ms)
 
 
+class Credential(Struct, frozen=True):
+    """What a registry is told. Never written anywhere, so it hides when it is printed."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.username!r}, …)"
+
+
+class PullKey(Struct, frozen=True):
+    """An image as somebody may have it: what one pod's secrets open is not open to all."""
+
+    image: str
+    credentials: tuple[Credential, ...] = ()
+
+
 class Pull(Struct, frozen=True):
     """What became of the last pulls of one image.
 
@@ -160,7 +178,7 @@ class Memory(Struct, frozen=True, kw_only=True):
         hooks: By container id. Whether a container that an earlier agent started has run its hook
             is not known, nor is it run again, as in Kubernetes.
         pulling: Images that are being pulled, as the pod names them.
-        pulls: By image: what became of it.
+        pulls: What became of those that were.
         failures: By pod uid and container name; the name is empty for the sandbox, and no
             container's for volumes.
         fetching: Contents that are being asked for.
@@ -172,8 +190,8 @@ class Memory(Struct, frozen=True, kw_only=True):
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
     hooks: Mapping[tuple[str, HookKind], Hook] = {}
-    pulling: frozenset[str] = frozenset()
-    pulls: Mapping[str, Pull] = {}
+    pulling: frozenset[PullKey] = frozenset()
+    pulls: Mapping[PullKey, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
@@ -266,9 +284,11 @@ def image_names(image: str) -> tuple[str, ...]:
 
     >>> image_names("web"), image_names("docker.io/library/web:2")
     (('web:latest',), ('web:2',))
-    >>> image_names("registry:5000/a/web@sha256:12")
+    >>> image_names("registry:5000/a/web:1@sha256:12")
     ('registry:5000/a/web@sha256:12',)
     """
-    name = image.removeprefix("docker.io/").removeprefix("library/")
-    last = name.rpartition("/")[2]
-    return (name,) if ":" in last or "@" in last else (f"{name}:latest",)
+    name, at, digest = image.removeprefix("docker.io/").removeprefix("library/").partition("@")
+    path, slash, last = name.rpartition("/")
+    if digest:
+        return (f"{path}{slash}{last.partition(':')[0]}{at}{digest}",)
+    return (name,) if ":" in last else (f"{name}:latest",)

@@ -37,6 +37,7 @@ from node_agent.core.observed import (
     HookKind,
     Observed,
     PodView,
+    PullKey,
     Sandbox,
     State,
     by_pod,
@@ -109,7 +110,8 @@ class _Planner:
         self._host = host
         self._now_ms = now_ms
         self._stock = [s for s in pool(observed) if s.state is State.RUNNING]
-        self._images: dict[str, list[tuple[PodKey, str]]] = {}
+        self._images: dict[PullKey, list[tuple[PodKey, str]]] = {}
+        self._lacking: dict[PullKey, dict[PodKey, tuple[str, ...]]] = {}
         self._wakes: list[int] = []
         self.actions: list[Action] = []
         self.waits: list[Wait] = []
@@ -358,10 +360,15 @@ class _Planner:
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
             since_ms = max(since_ms, ended.ended_at_ms)
-        found = images.step(spec, self._observed, needed_since_ms=since_ms, now_ms=self._now_ms)
+        sources = mounting.sources(pod, self._observed)
+        found = images.step(
+            pod, spec, self._observed, sources, needed_since_ms=since_ms, now_ms=self._now_ms
+        )
         match found:
             case images.Needed():
-                self._images.setdefault(spec.image, []).append((key, spec.name))
+                self._images.setdefault(found.key, []).append((key, spec.name))
+                if found.lacking:
+                    self._lacking.setdefault(found.key, {})[key] = found.lacking
                 return
             case images.Held():
                 wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
@@ -384,7 +391,7 @@ class _Planner:
                 pod,
                 spec,
                 sandbox,
-                mounting.sources(pod, self._observed),
+                sources,
                 attempt=0 if ended is None else ended.attempt + 1,
                 backoff=(
                     restart.restarts_in_a_row(ended) + 1
@@ -416,9 +423,17 @@ class _Planner:
     # ---------------------------------------------------------------- shared
 
     def pull(self) -> None:
-        """Each image that is missing, once for all that wait for it."""
-        for image, wanted_by in sorted(self._images.items()):
-            self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
+        """Each image that is missing, once for all that wait for it, and once at a time."""
+        under_way = {key.image for key in self._memory.pulling}
+        for key, wanted_by in sorted(self._images.items(), key=lambda item: item[0].image):
+            if key.image in under_way:  # with other credentials
+                continue
+            under_way.add(key.image)
+            lacking = tuple(self._lacking.get(key, {}).items())
+            cause = "the image is needed"
+            self.actions.append(
+                PullImage(key.image, tuple(wanted_by), cause, key.credentials, lacking)
+            )
 
     def know(self, desired: Mapping[str, AssignedPod]) -> None:
         """Ask what pods need to know, and forget what none does."""

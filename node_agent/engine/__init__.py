@@ -9,14 +9,14 @@ Every verb ends within a deadline, but for `pull`, `LogStream.read`, `EventStrea
 `EngineFailure`; what else, it says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, State
+from node_agent.core.observed import Container, Credential, Sandbox, State
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from proto.errors import Retryable
@@ -53,6 +53,13 @@ class Image(Struct, frozen=True):
     id: str
     names: tuple[str, ...]
     size_bytes: int = 0
+
+
+class Progress(Struct, frozen=True):
+    """How far a pull is, of the layers whose size is known by now."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
 
 
 class EngineVolume(Struct, frozen=True):
@@ -215,8 +222,18 @@ class Engine(Protocol):
         """The images that are here."""
         ...
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """Fetch an image. Takes as long as it takes.
+
+        Args:
+            image: Its name; without a tag or a digest the tag ``latest``.
+            credential: What to tell its registry.
+            on_progress: Called with everything that the registry, or the disk, is done with.
 
         Raises:
             Rejected: The registry has no such image, or does not give it to us.

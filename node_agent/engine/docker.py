@@ -18,7 +18,7 @@ import aiohttp
 
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
-from node_agent.core.observed import Container, Sandbox
+from node_agent.core.observed import Container, Credential, Sandbox, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
@@ -31,8 +31,10 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    Progress,
     cgroups,
     pause,
+    pulling,
 )
 from node_agent.engine.console import DockerConsole
 from node_agent.engine.frames import Deframer
@@ -51,9 +53,6 @@ from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, Unkno
 
 DEADLINE_S = 60.0
 """For one answer. A start takes 0.1 to 3 s on two busy cores; dockerd's own locks may add."""
-
-PULL_DEADLINE_S = 1800.0
-"""For a whole image: ten gigabytes over 50 Mbit/s."""
 
 DETACH_KEYS = "ctrl-@,ctrl-],ctrl-@,ctrl-]"
 """Docker takes a terminal away from who types these. Its default begins with Ctrl-P, which shells
@@ -140,10 +139,32 @@ class Docker:
             for image in found
         ]
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """See `Engine`."""
-        async with _translated(PULL_DEADLINE_S):
-            await self._docker.images.pull(image)
+        layers = pulling.Layers()
+        try:
+            async with _translated(None):
+                response = await self._docker._do_query(  # noqa: SLF001
+                    "images/create",
+                    "POST",
+                    params={"fromImage": image_names(image)[0]},  # no tag would mean all of them
+                    headers=pulling.headers(image, credential),
+                    timeout=_STREAMING,
+                )
+                try:
+                    async for line in response.content:
+                        layers.take(line)
+                        if on_progress is not None:
+                            on_progress(layers.progress)
+                finally:
+                    response.close()  # not released: a pull that nobody waits for should end
+        except EngineFailure as error:
+            raise pulling.refusal(str(error)) from error
 
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
@@ -405,7 +426,7 @@ class DockerEvents:
 
 
 @contextlib.asynccontextmanager
-async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
+async def _translated(deadline_s: float | None = DEADLINE_S) -> AsyncIterator[None]:
     """A deadline, and our errors for aiodocker's."""
     try:
         async with asyncio.timeout(deadline_s):
@@ -413,7 +434,7 @@ async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
     except aiodocker.DockerError as error:
         raise _translation(error) from error
     except TimeoutError as error:
-        raise UnknownResult(f"Docker did not answer within {deadline_s:.0f} s") from error
+        raise UnknownResult(f"Docker did not answer within {deadline_s or 0:.0f} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"Docker does not answer: {error}") from error
 
@@ -428,6 +449,4 @@ def _translation(error: aiodocker.DockerError) -> Exception:
         return AlreadyExists(text)
     if 400 <= error.status < 500:
         return BadRequest(text)
-    if error.status == 0 and any(word in text for word in ("not found", "denied", "unauthorized")):
-        return NotFound(text)  # told in the middle of a pull's progress
     return EngineFailure(text)

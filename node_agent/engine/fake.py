@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, State, image_names
+from node_agent.core.observed import Container, Credential, Sandbox, State, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
@@ -28,6 +28,7 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    Progress,
 )
 from node_agent.engine.fake_console import EXIT_CODES, FakeConsole
 from node_agent.engine.fake_streams import FakeEvents, FakeLogs
@@ -79,6 +80,10 @@ class FakeEngine:
         """Every pull that was asked for, in order."""
         self.registry: set[str] = set()
         """Images that can be pulled, under the names that manifests use."""
+        self.private: dict[str, Credential] = {}
+        """What the registry wants to be told for some of them."""
+        self.progress: dict[str, Sequence[float]] = {}
+        """How long a pull takes to each word of progress, seconds."""
         self.is_registry_reachable = True
         self.ignores_signals: Callable[[Container], bool] = lambda _: False
         """Which containers take no notice of being asked to end."""
@@ -184,13 +189,23 @@ class FakeEngine:
         await self._delay("look", "")
         return list(self._images.values())
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """See `Engine`."""
         self.pulls.append(image)
         await self._delay("pull", image)
+        for told in self.progress.get(image, ()):
+            await asyncio.sleep(told)
+            if on_progress is not None:
+                on_progress(Progress(1 << 20, 2 << 20))
         if not self.is_registry_reachable:
             raise EngineFailure("Get https://registry/v2/: dial tcp: lookup registry: no such host")
-        if image not in self.registry:
+        wanted = self.private.get(image)
+        if image not in self.registry or (wanted is not None and wanted != credential):
             raise NotFound(f"pull access denied for {image}, repository does not exist")
         self._add_image(image)
         self._tell("", "pull")

@@ -158,6 +158,7 @@ class Intake:
             event.message,
             EventSource(component="node-agent", host=event.node),
             event.at_ms,
+            event.series,
         )
 
     def _heard_change(self, changes: Sequence[Change]) -> None:

@@ -77,13 +77,14 @@ class Recorder:
         message: str,
         source: EventSource,
         at_ms: int | None = None,
+        series: str = "",
     ) -> None:
         """The same, told by someone else: an agent."""
         if len(self._queue) >= QUEUE_LIMIT:
             self._queue.popleft()
             self.dropped += 1
         # The same thing happening again is the same event: its name says so.
-        same = (about.uid, about.field_path, type_, reason, message, source.host)
+        same = (about.uid, about.field_path, type_, reason, series or message, source.host)
         digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
         # Kubernetes has whole seconds here; within one, its events are in the order of their names.
         # Its clients take fractions, and so show ours in the order in which they came.
@@ -162,7 +163,12 @@ class Recorder:
 
 
 def _again(old: Event, new: Event) -> Event:
-    return replace(old, last_timestamp=new.last_timestamp, count=max(1, old.count) + new.count)
+    return replace(
+        old,
+        message=new.message,
+        last_timestamp=new.last_timestamp,
+        count=max(1, old.count) + new.count,
+    )
 
 
 def _last_seen_ms(event: Event) -> int:

@@ -11,14 +11,16 @@ from typing import Any, TypeVar, cast
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import objects
+from orchestrator.core import objects, service_accounts
 from orchestrator.core.managed_fields import Manager
 from orchestrator.runtime.writer import Op, Writer
 from orchestrator.world import World
 from proto.errors import Conflict, Forbidden, Invalid, NotFound
+from proto.kinds.access import SERVICE_ACCOUNTS
 from proto.kinds.definition import DEFINITIONS
 from proto.kinds.kind import Kind
 from proto.kinds.namespace import NAMESPACES
+from proto.kinds.pod import Pod
 from proto.meta import ObjectMeta, Resource
 
 R = TypeVar("R", bound=Resource)
@@ -82,7 +84,7 @@ class Verbs:
         """
         found = objects.prepare_create(
             kind,
-            new,
+            self._admitted(new),
             uid=self.new_uid(),
             suffix=self._suffix(),
             now_ms=self._clock(),
@@ -106,6 +108,14 @@ class Verbs:
                     f"namespace {meta.namespace} because it is being terminated"
                 )
         return found
+
+    def _admitted(self, new: R) -> R:
+        """With what other objects add to it."""
+        if not isinstance(new, Pod):
+            return new
+        name = new.spec.service_account_name or service_accounts.DEFAULT
+        account = self._world.get(SERVICE_ACCOUNTS, new.metadata.namespace or "default", name)
+        return cast("R", service_accounts.admit(new, account))
 
     async def create(
         self, kind: Kind[R], new: R, *, manager: Manager | None = None, dry_run: bool = False

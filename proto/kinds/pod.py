@@ -11,6 +11,7 @@ from proto.kinds import ephemeral, initial, shares, validation
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.kind import Column, Kind, format_age
+from proto.kinds.source import LocalObjectReference
 from proto.kinds.volume import Volumes, default_volume
 from proto.kinds.volume_rules import (
     validate_container_names,
@@ -50,7 +51,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "readinessGates",
             "schedulingGates",
             "resourceClaims",
-            "imagePullSecrets",
             "setHostnameAsFQDN",
             "overhead",
             "resources",
@@ -60,7 +60,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {
             "serviceAccount",
-            "serviceAccountName",
             "automountServiceAccountToken",
             "enableServiceLinks",
             "preemptionPolicy",
@@ -84,6 +83,10 @@ class PodSpec(Model, frozen=True, kw_only=True):
     share_process_namespace: bool = False
     dns_policy: str = ""
     scheduler_name: str = ""
+    service_account_name: str = ""
+    image_pull_secrets: Annotated[
+        tuple[LocalObjectReference, ...], Meta(extra={"merge_key": "name"})
+    ] = ()
 
     @property
     def all_containers(self) -> tuple[Container, ...]:
@@ -276,6 +279,8 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     errors += validation.labels(f"{path}.nodeSelector", spec.node_selector)
     if spec.hostname:
         errors += validation.label(f"{path}.hostname", spec.hostname)
+    if spec.service_account_name:
+        errors += validation.subdomain(f"{path}.serviceAccountName", spec.service_account_name)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):

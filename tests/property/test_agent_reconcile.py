@@ -179,7 +179,7 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
     match action:
         case PullImage():
             images |= set(image_names(action.image))
-            memory = replace(memory, pulls={**memory.pulls, action.image: Pull(now_ms)})
+            memory = replace(memory, pulls={**memory.pulls, action.key: Pull(now_ms)})
         case ClaimSandbox():
             boxes[action.sandbox_id] = replace(
                 boxes[action.sandbox_id], name=action.name, pod=action.pod
