@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from node_agent.core.image_gc import Space
 from node_agent.core.usage import Sample
 
 PROBE_TIMEOUT_S = 0.25
@@ -124,6 +125,10 @@ class Machine:
         """One look; None where the kernel does not tell."""
         return await asyncio.to_thread(self._usage)
 
+    async def space(self, path: str) -> Space | None:
+        """Of the file system that a path is on; None where that cannot be seen."""
+        return await asyncio.to_thread(_space, path)
+
     def _usage(self) -> Sample | None:
         try:
             times = (self._proc / "stat").read_text().partition("\n")[0].split()
@@ -136,3 +141,12 @@ class Machine:
         ticks = user + nice + system + irq + softirq
         ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         return Sample(time.time_ns(), ticks * ns_per_tick, in_use_kib * 1024)
+
+
+def _space(path: str) -> Space | None:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    size = found.f_frsize
+    return Space(found.f_blocks * size, found.f_bavail * size, found.f_files, found.f_favail)

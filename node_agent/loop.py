@@ -21,11 +21,13 @@ from node_agent.checks import Checks
 from node_agent.core import contents, probes, targets
 from node_agent.core.configs import Host
 from node_agent.core.health import Health
+from node_agent.core.image_gc import Policy
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
+from node_agent.housekeeping import Housekeeper
 from node_agent.kept import Keeper
 from node_agent.library import Library
 from node_agent.meter import Meter
@@ -137,6 +139,20 @@ class Agent:
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
+        self._housekeeper = Housekeeper(
+            engine,
+            machine,
+            self._observer,
+            self._teller.tell_node,
+            Policy(
+                settings.image_gc_high_percent,
+                settings.image_gc_low_percent,
+                round(settings.image_gc_min_age_s * 1000),
+            ),
+            clock=clock,
+            wanted=self._images_wanted,
+            period_s=settings.image_gc_period_s,
+        )
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
@@ -161,6 +177,7 @@ class Agent:
                 tasks.create_task(self._answer_probes())
                 tasks.create_task(self._stream_server.run())
                 tasks.create_task(self._meter.run(self._incarnation))
+                tasks.create_task(self._housekeeper.run())
         finally:
             await self._checks.close()
 
@@ -194,11 +211,15 @@ class Agent:
         self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
             uids=self._desired.keys(),
-            images={c.image for pod in assignment.pods for c in pod.spec.all_containers},
+            images=self._images_wanted(),
             sources=contents.wanted(self._desired),
         )
         self._bell.set()
         self._report_bell.set()
+
+    def _images_wanted(self) -> frozenset[str]:
+        pods = self._desired.values()
+        return frozenset(c.image for pod in pods for c in pod.spec.all_containers)
 
     async def _accept_assignments(self) -> None:
         subscription = await self._bus.subscribe(subjects.assignment(self._node))

@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 from node_agent.settings import Settings
-from proto import logs
+from proto import logs, quantity
 from proto.settings import load
 
 ENVIRONMENT_PREFIX = "LONGSHORE_AGENT_"
@@ -66,13 +66,17 @@ def _first_route_ip() -> str:
 async def _run(settings: Settings) -> None:
     # Here, so that --help does not pay for them.
     from node_agent.engine.docker import Docker  # noqa: PLC0415
+    from node_agent.engine.inspection import LogLimits  # noqa: PLC0415
     from node_agent.host import FileDisk, Machine, TcpProber  # noqa: PLC0415
     from node_agent.loop import Agent  # noqa: PLC0415
     from node_agent.storage.files import FileStorage, filesystem  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
 
     bus = LateBus(settings.nats.split(","), name=f"node-agent {settings.node_name}")
-    engine = Docker(settings.docker, settings.node_name, settings.cluster)
+    kept = LogLimits(
+        quantity.whole(settings.container_log_max_size), settings.container_log_max_files
+    )
+    engine = Docker(settings.docker, settings.node_name, settings.cluster, logs=kept)
     state = Path(settings.state_dir)
     # Clusters that share a host may have nodes of one name.
     own = f"{settings.cluster}.{settings.node_name}" if settings.cluster else settings.node_name

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from proto.settings import NATS_URLS, one_of
 
 _AMOUNT = Meta(pattern=r"^([0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?)?$")
+_SIZE = Meta(pattern=r"^[0-9]+(k|M|G|Ki|Mi|Gi)?$")
 _NAME = Meta(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
 """As Kubernetes wants a node's name; empty for the default."""
 
@@ -68,6 +69,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, Meta(gt=0), _doc("seconds without progress after which a pull is given up")
     ] = 60.0
     """Source: cri-dockerd, --image-pull-progress-deadline."""
+    image_gc_high_percent: Annotated[
+        int, Meta(ge=0, le=100), _doc("disk use that makes unused images go; 100: never")
+    ] = 85
+    image_gc_low_percent: Annotated[
+        int, Meta(ge=0, le=100), _doc("disk use down to which unused images go then")
+    ] = 80
+    image_gc_min_age_s: Annotated[
+        float, Meta(ge=0), _doc("seconds that an unused image is kept at least")
+    ] = 120.0
+    """Source of the three: the kubelet's imageGC… and imageMinimumGCAge."""
+    image_gc_period_s: Annotated[
+        float, Meta(gt=0), _doc("seconds between two looks at the images and their disk")
+    ] = 300.0
+    container_log_max_size: Annotated[
+        str, _SIZE, _doc("size of a file of a container's output, as a quantity")
+    ] = "10Mi"
+    container_log_max_files: Annotated[
+        int, Meta(ge=1), _doc("files of output kept of each container")
+    ] = 5
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
     cpu: Annotated[
         str, _AMOUNT, _doc("CPU capacity as a quantity (default: all of the host's)")

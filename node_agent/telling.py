@@ -68,6 +68,10 @@ class Teller:
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)
 
+    def tell_node(self, told: Told) -> None:
+        """Something happened to the node itself."""
+        self.tell(PodKey("", "", ""), "", told)
+
     def _now_ms(self) -> int:
         """Now, or just after what was told last: events are read in the order of their times."""
         now_ms = self._clock()

@@ -144,6 +144,7 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     """Something an agent did to a pod, for ``kubectl get events``. At most once, by design.
 
     Attributes:
+        pod: Empty: it happened to the node.
         type: ``Normal`` or ``Warning``.
         at_ms: Epoch milliseconds.
         field_path: ``spec.containers{web}``, or empty for the pod as a whole.

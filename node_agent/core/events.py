@@ -90,6 +90,21 @@ def pull_failed(image: str, error: str) -> Told:
     return Told(WARNING, "Failed", f'Failed to pull image "{image}": {error}')
 
 
+def images_stay(wanted_bytes: int, found_bytes: int) -> Told:
+    """The disk is full, and not of images."""
+    text = (
+        "Failed to garbage collect required amount of images. "
+        f"Attempted to free {wanted_bytes} bytes, but only found {found_bytes} bytes eligible to "
+        "free."
+    )
+    return Told(WARNING, "FreeDiskSpaceFailed", text, "images")
+
+
+def image_gc_failed(error: str) -> Told:
+    """Images could not be looked after."""
+    return Told(WARNING, "ImageGCFailed", error)
+
+
 def created(container: str) -> Told:
     """A container was made."""
     return Told(NORMAL, "Created", f"Created container: {container}")

@@ -37,6 +37,8 @@ class EngineInfo(Struct, frozen=True, kw_only=True):
     operating_system: str = "linux"
     os_image: str = ""
     kernel_version: str = ""
+    root_dir: str = ""
+    """Where it keeps images and containers; empty where it does not say."""
 
 
 class Listed(Struct, frozen=True, order=True):
@@ -237,6 +239,18 @@ class Engine(Protocol):
 
         Raises:
             Rejected: The registry has no such image, or does not give it to us.
+        """
+        ...
+
+    async def images_in_use(self) -> frozenset[str]:
+        """Ids of those that any container was made of, whoever made it."""
+        ...
+
+    async def remove_image(self, image: Image) -> None:
+        """Remove an image under all of its names; nothing when it is gone already.
+
+        Raises:
+            AlreadyExists: A container has it, or another image is made of it.
         """
         ...
 

@@ -41,6 +41,8 @@ from node_agent.engine.frames import Deframer
 from node_agent.engine.hijack import hijack
 from node_agent.engine.hostname import set_hostname
 from node_agent.engine.inspection import (
+    LOG_LIMITS,
+    LogLimits,
     created_config,
     parse_inspection,
     parse_state,
@@ -68,7 +70,13 @@ class Docker:
     """The engine behind one socket, for one node of one cluster."""
 
     def __init__(
-        self, url: str, node: str, cluster: str = "", *, cgroup_root: Path = cgroups.ROOT
+        self,
+        url: str,
+        node: str,
+        cluster: str = "",
+        *,
+        logs: LogLimits = LOG_LIMITS,
+        cgroup_root: Path = cgroups.ROOT,
     ) -> None:
         """Connects when first used.
 
@@ -76,12 +84,14 @@ class Docker:
             url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
             node: Whose objects to see and make.
             cluster: Of the node; nodes of other clusters may have its name.
+            logs: How much of each container's output to keep.
             cgroup_root: Where the kernel's counts would be, if they can be seen from here.
         """
         self._docker = aiodocker.Docker(url=url)
         self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
+        self._logs = logs
         self._cgroup_root = cgroup_root
         self._has_holder_image = False
 
@@ -101,6 +111,7 @@ class Docker:
             operating_system=found.get("OSType", "linux"),
             os_image=found.get("OperatingSystem", ""),
             kernel_version=found.get("KernelVersion", ""),
+            root_dir=found.get("DockerRootDir", ""),
         )
 
     async def list(self) -> Sequence[Listed]:
@@ -166,6 +177,19 @@ class Docker:
         except EngineFailure as error:
             raise pulling.refusal(str(error)) from error
 
+    async def images_in_use(self) -> frozenset[str]:
+        """See `Engine`."""
+        found = await self._ask("GET", "containers/json", params={"all": 1})
+        return frozenset(container["ImageID"] for container in found)
+
+    async def remove_image(self, image: Image) -> None:
+        """See `Engine`."""
+        # By its names first: never by force, which would take it from containers that ended.
+        for name in image.names or (image.id,):
+            with contextlib.suppress(NotFound):  # gone, with the name before
+                async with _translated():
+                    await self._docker.images.delete(name)
+
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
         labels = [f"{name}={value}" for name, value in self._ours.items()]
@@ -201,7 +225,7 @@ class Docker:
 
     async def create_container(self, config: ContainerConfig) -> str:
         """See `Engine`."""
-        return await self._create(config.name, created_config(config, self._ours))
+        return await self._create(config.name, created_config(config, self._ours, self._logs))
 
     async def _create(self, name: str, config: Mapping[str, Any]) -> str:
         async with _translated():

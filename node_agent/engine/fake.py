@@ -172,7 +172,13 @@ class FakeEngine:
     async def info(self) -> EngineInfo:
         """See `Engine`."""
         await self._delay("look", "")
-        return EngineInfo(version="fake", cpus=4, memory_bytes=8 << 30, architecture="x86_64")
+        return EngineInfo(
+            version="fake",
+            cpus=4,
+            memory_bytes=8 << 30,
+            architecture="x86_64",
+            root_dir="/engine",
+        )
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
@@ -209,6 +215,20 @@ class FakeEngine:
             raise NotFound(f"pull access denied for {image}, repository does not exist")
         self._add_image(image)
         self._tell("", "pull")
+
+    async def images_in_use(self) -> frozenset[str]:
+        """See `Engine`."""
+        await self._delay("look", "")
+        return frozenset(container.image_id for container in self.containers)
+
+    async def remove_image(self, image: Image) -> None:
+        """See `Engine`."""
+        await self._delay("remove", image.id)
+        if any(c.image_id == image.id for c in self.containers):
+            raise AlreadyExists(f"conflict: unable to remove {image.id}: a container is using it")
+        for name in [name for name, here in self._images.items() if here.id == image.id]:
+            del self._images[name]
+        self._tell("", "delete")
 
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""

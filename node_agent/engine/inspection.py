@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
@@ -124,7 +126,22 @@ def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -
     }
 
 
-def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str, Any]:
+class LogLimits(Struct, frozen=True):
+    """How much of a container's output is kept: so many files of that size.
+
+    Source: the kubelet, containerLogMaxSize and containerLogMaxFiles.
+    """
+
+    max_bytes: int = 10 << 20
+    max_files: int = 5
+
+
+LOG_LIMITS = LogLimits()
+
+
+def created_config(
+    config: ContainerConfig, ours: Mapping[str, str], logs: LogLimits
+) -> dict[str, Any]:
     """The body of ``POST /containers/create`` for a pod's container."""
     shares = config.cpu_request_milli * CPU_SHARES_PER_CORE // 1000
     body: dict[str, Any] = {
@@ -145,6 +162,10 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
             # The same again: no swap, as in Kubernetes; a limit of memory alone would double it.
             "MemorySwap": config.memory_limit_bytes,
             "Mounts": [_mount(mount) for mount in config.mounts],
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": str(logs.max_bytes), "max-file": str(logs.max_files)},
+            },
         },
     }
     if config.entrypoint:

@@ -107,6 +107,7 @@ class Cluster:
             f"--docker={engine_address()}",
             f"--state-dir={self._data.folder('nodes', node)}",
             f"--sandbox-pool={max(2, POOL // self._options.nodes)}",
+            "--image-gc-high-percent=100",  # the machine is somebody's own, and so are its images
         ]
         if self._options.is_host_lost_with_agent:
             argv.append("--simulate-host-loss")

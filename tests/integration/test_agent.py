@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from node_agent.core.observed import State
 from node_agent.engine.docker import Docker
+from node_agent.engine.inspection import LOG_LIMITS, LogLimits
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
 from proto.kinds.container import ContainerPort, EnvVar, ResourceRequirements
@@ -54,11 +55,11 @@ async def empty(engine: Docker) -> None:
 
 
 @asynccontextmanager
-async def a_node(**settings: object) -> AsyncIterator[Node]:
+async def a_node(*, logs: LogLimits = LOG_LIMITS, **settings: object) -> AsyncIterator[Node]:
     """A running agent on a node of its own; nothing of it is left afterwards."""
     await busybox_image()
     name = f"test-{uuid.uuid4().hex[:8]}"
-    engine = Docker("unix:///var/run/docker.sock", name)
+    engine = Docker("unix:///var/run/docker.sock", name, logs=logs)
     try:
         async with asyncio.TaskGroup() as tasks:
             node = Node(engine, now_ms, tasks, name=name, **{"sandbox_pool": 0, **settings})

@@ -147,6 +147,12 @@ class EngineConnection:
     ) -> None:
         await self._ask(self._engine.pull(image, credential, on_progress), deadline_s=600.0)
 
+    async def images_in_use(self) -> frozenset[str]:
+        return await self._ask(self._engine.images_in_use())
+
+    async def remove_image(self, image: Image) -> None:
+        await self._ask(self._engine.remove_image(image))
+
     async def volumes(self) -> Sequence[EngineVolume]:
         return await self._ask(self._engine.volumes())
 
