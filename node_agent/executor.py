@@ -35,6 +35,7 @@ from node_agent.core.mounting import MISSING, VOLUMES
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
+    Ended,
     Failure,
     Hook,
     HookKind,
@@ -135,7 +136,7 @@ class Executor:
         """Whether an action runs for the pod."""
         return uid in self._busy
 
-    def memory(self, accepted_at_ms: Mapping[str, int]) -> Memory:
+    def memory(self, accepted_at_ms: Mapping[str, int], ended: Mapping[str, Ended]) -> Memory:
         """What the plan should know of what was done."""
         return Memory(
             accepted_at_ms=dict(accepted_at_ms),
@@ -148,6 +149,7 @@ class Executor:
             fetching=frozenset(self._library.busy),
             unfetched=dict(self._library.unfetched),
             worked_at_ms=self._worked_at_ms,
+            ended=dict(ended),
         )
 
     def forget(

@@ -23,6 +23,10 @@ PERIOD_S = 300.0
 """Source: the kubelet, ImageGCPeriod."""
 
 
+_EVERYTHING = 1 << 62
+"""Bytes."""
+
+
 class Housekeeper:
     """See the module."""
 
@@ -91,6 +95,16 @@ class Housekeeper:
         if freed < wanted:
             self._tell(events.images_stay(wanted, freed))
         return freed
+
+    async def free(self) -> int:
+        """Remove every image that may go, since the disk is short; how much that should have freed.
+
+        Raises:
+            LongshoreError: The engine does not answer.
+        """
+        if self._policy.high_percent >= 100:
+            return 0
+        return await self._remove(_EVERYTHING, self._policy.min_age_ms, await self._look())
 
     async def _look(self) -> int:
         """Note what is in use; when that was."""

@@ -18,11 +18,11 @@ from msgspec.structs import replace
 
 from node_agent import report
 from node_agent.checks import Checks
-from node_agent.core import contents, probes, targets
+from node_agent.core import contents, pressure, probes, targets
 from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.image_gc import Policy
-from node_agent.core.observed import Container, Observed, PodView, by_pod
+from node_agent.core.observed import Container, Ended, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
@@ -39,6 +39,7 @@ from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
 from node_agent.volumes import VolumeMaker
+from node_agent.watchman import Pods, Rules, Watchman
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
@@ -153,12 +154,33 @@ class Agent:
             wanted=self._images_wanted,
             period_s=settings.image_gc_period_s,
         )
+        self._watchman = Watchman(
+            engine,
+            machine,
+            self._observer,
+            self._meter,
+            self._housekeeper,
+            self._teller,
+            Pods(lambda: self._desired, lambda: self._ended, self._end),
+            Rules(
+                {**pressure.THRESHOLDS, **settings.eviction_thresholds},
+                settings.eviction_period_s,
+                round(settings.eviction_transition_s * 1000),
+                settings.eviction_grace_s,
+                settings.state_dir,
+                storage.places.disk,
+            ),
+            node=self._node,
+            clock=clock,
+            on_change=self._report_bell.set,
+        )
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
+        self._ended: dict[str, Ended] = {}
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
 
@@ -178,6 +200,7 @@ class Agent:
                 tasks.create_task(self._stream_server.run())
                 tasks.create_task(self._meter.run(self._incarnation))
                 tasks.create_task(self._housekeeper.run())
+                tasks.create_task(self._watchman.run())
         finally:
             await self._checks.close()
 
@@ -200,6 +223,7 @@ class Agent:
         self._incarnation = max(self._clock(), kept.incarnation + 1)
         await self._keeper.save(incarnation=self._incarnation)
         self._probing.remember(kept.good)
+        self._ended = kept.ended
         if kept.assignment is not None:
             self._adopt(kept.assignment, kept.accepted_at_ms)
             held = kept.assignment
@@ -244,9 +268,18 @@ class Agent:
         """Keep it, then follow it: an agent that crashes must not wake up with an older one."""
         now_ms = self._clock()
         accepted = {pod.uid: self._accepted_at_ms.get(pod.uid, now_ms) for pod in assignment.pods}
-        await self._keeper.save(assignment=assignment, accepted_at_ms=accepted)
+        self._ended = {uid: end for uid, end in self._ended.items() if uid in accepted}
+        await self._keeper.save(
+            assignment=assignment, accepted_at_ms=accepted, ended=dict(self._ended)
+        )
         self._adopt(assignment, accepted)
         log.debug("assignment.accepted", generation=assignment.generation)
+
+    async def _end(self, uid: str, end: Ended) -> None:
+        """A pod is over: an agent that crashes now must not start it again."""
+        self._ended[uid] = end
+        await self._keeper.save(ended=dict(self._ended))
+        self._bell.set()
 
     # ------------------------------------------------------ observe, plan, act
 
@@ -296,7 +329,7 @@ class Agent:
             images=found.image_names,
             volumes=dict(found.volumes) if is_told else {},
             contents=dict(self._library.held) if is_told else {},
-            memory=self._executor.memory(self._accepted_at_ms),
+            memory=self._executor.memory(self._accepted_at_ms, self._ended),
             health=self._health,
         )
 
@@ -341,7 +374,11 @@ class Agent:
 
     def _facts(self) -> NodeFacts:
         return report.node_facts(
-            self._settings, self._observer.info, self._observer.images, self._observer.error
+            self._settings,
+            self._observer.info,
+            self._observer.images,
+            self._observer.error,
+            self._watchman.conditions,
         )
 
     def _pod_reports(self) -> tuple[PodReport, ...]:
@@ -360,6 +397,7 @@ class Agent:
                 host_ip=self._settings.internal_ip,
                 accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
                 images=images,
+                ended=self._ended.get(pod.uid),
                 is_busy=self._executor.is_busy(pod.uid),
             )
             for pod in self._desired.values()

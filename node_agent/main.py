@@ -13,6 +13,7 @@ import msgspec
 import structlog
 import uvloop
 
+from node_agent.core import pressure
 from node_agent.settings import Settings
 from proto import logs, quantity
 from proto.settings import load
@@ -44,6 +45,8 @@ def load_settings(
     )
     node_name = settings.node_name or socket.gethostname().lower()
     internal_ip = settings.internal_ip or _first_route_ip()
+    if errors := pressure.wrong(settings.eviction_thresholds):
+        raise SystemExit(f"node-agent: error: eviction_thresholds: {errors[0]}; see --help")
     config = Path(os.environ.get("DOCKER_CONFIG") or "~/.docker", "config.json").expanduser()
     return msgspec.structs.replace(
         settings,

@@ -7,7 +7,7 @@ from node_agent.core import naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health
-from node_agent.core.observed import PodView
+from node_agent.core.observed import Ended, PodView
 from node_agent.core.status import pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
@@ -15,6 +15,7 @@ from node_agent.settings import Settings
 from proto import quantity
 from proto.kinds.node import HOSTNAME_LABEL, ContainerImage, NodeSystemInfo
 from proto.messages import AssignedPod, NodeFacts, PodReport
+from proto.meta import Condition
 
 IMAGES_MAX = 50
 """The largest ones; more would bloat each report. Source: the kubelet's nodeStatusMaxImages."""
@@ -34,7 +35,11 @@ VERSION = _own_version()
 
 
 def node_facts(
-    settings: Settings, info: EngineInfo | None, images: Sequence[Image], engine_error: str
+    settings: Settings,
+    info: EngineInfo | None,
+    images: Sequence[Image],
+    engine_error: str,
+    conditions: tuple[Condition, ...] = (),
 ) -> NodeFacts:
     """The node, as far as is known: nothing of its size before the engine was asked."""
     arch = architecture(info.architecture) if info else ""
@@ -58,6 +63,7 @@ def node_facts(
         info=_system_info(info, arch) if info else NodeSystemInfo(),
         images=tuple(ContainerImage(names=i.names, size_bytes=i.size_bytes) for i in largest),
         engine_error=engine_error,
+        conditions=conditions,
     )
 
 
@@ -88,6 +94,7 @@ def pod_report(
     host_ip: str,
     accepted_at_ms: int,
     images: Mapping[str, tuple[str, ...]],
+    ended: Ended | None,
     is_busy: bool,
 ) -> PodReport:
     """One pod; gone once it is deleted and nothing of it is left or in the making."""
@@ -103,6 +110,7 @@ def pod_report(
             host_ip=host_ip,
             accepted_at_ms=accepted_at_ms,
             images=images,
+            ended=ended,
         ),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )

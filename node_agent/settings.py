@@ -82,6 +82,25 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image_gc_period_s: Annotated[
         float, Meta(gt=0), _doc("seconds between two looks at the images and their disk")
     ] = 300.0
+    eviction_thresholds: Annotated[
+        dict[str, str],
+        _doc(
+            "when pods are evicted, besides the defaults: memory.available, nodefs.available, "
+            "nodefs.inodesFree, imagefs.available, imagefs.inodesFree or pid.available, as "
+            "signal=quantity or signal=percent%%; 0 for never"
+        ),
+    ] = {}
+    eviction_period_s: Annotated[
+        float, Meta(gt=0), _doc("seconds between two looks at what the node is short of")
+    ] = 10.0
+    eviction_transition_s: Annotated[
+        float, Meta(ge=0), _doc("seconds that a condition of pressure outlives its cause")
+    ] = 300.0
+    """Source of both: the kubelet, its monitoring interval and evictionPressureTransitionPeriod."""
+    eviction_grace_s: Annotated[
+        int, Meta(ge=1), _doc("seconds that the containers of an evicted pod get to end, at most")
+    ] = 1
+    """Source: the kubelet, immediateEvictionGracePeriodSeconds."""
     container_log_max_size: Annotated[
         str, _SIZE, _doc("size of a file of a container's output, as a quantity")
     ] = "10Mi"

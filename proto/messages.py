@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from proto.kinds.node import ContainerImage, NodeSystemInfo
 from proto.kinds.pod import PodSpec, PodStatus
+from proto.meta import Condition
 
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, epoch milliseconds: later times have no RFC 3339 text."""
@@ -103,6 +104,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
         probe_address: Where peers may try a TCP connection to tell a dead host from a dead agent;
             empty when silence alone must count as the loss of the host.
         engine_error: Why Docker does not answer; empty when it does.
+        conditions: What the node is short of, and what not; empty before it was looked at.
     """
 
     capacity: Mapping[str, str] = {}
@@ -113,6 +115,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     info: NodeSystemInfo = NodeSystemInfo()
     images: tuple[ContainerImage, ...] = ()
     engine_error: str = ""
+    conditions: tuple[Condition, ...] = ()
 
 
 class NodeReport(Message, frozen=True, kw_only=True):

@@ -105,6 +105,22 @@ def image_gc_failed(error: str) -> Told:
     return Told(WARNING, "ImageGCFailed", error)
 
 
+def evicted(message: str) -> Told:
+    """A pod has to go, since the node runs low."""
+    return Told(WARNING, "Evicted", message)
+
+
+def reclaiming(resource: str) -> Told:
+    """The node runs low."""
+    return Told(WARNING, "EvictionThresholdMet", f"Attempting to reclaim {resource}")
+
+
+def node_status(node: str, reason: str) -> Told:
+    """A condition of the node changed. Source: the kubelet, recordNodeStatusEvent."""
+    word = reason.replace("Kubelet", "Node", 1)
+    return Told(NORMAL, word, f"Node {node} status is now: {word}")
+
+
 def created(container: str) -> Told:
     """A container was made."""
     return Told(NORMAL, "Created", f"Created container: {container}")

@@ -148,6 +148,21 @@ class Pull(Struct, frozen=True):
     failure: Failure | None = None
 
 
+class Ended(Struct, frozen=True):
+    """A pod that is over before its time, by the node's own doing.
+
+    Attributes:
+        reason: ``Evicted`` or ``Terminated``; with `message` as its status has them.
+        grace_s: What its containers get.
+        at_ms: When that was decided.
+    """
+
+    reason: str
+    message: str
+    grace_s: int
+    at_ms: int
+
+
 class HookKind(StrEnum):
     """When a hook runs, as manifests spell it."""
 
@@ -184,6 +199,7 @@ class Memory(Struct, frozen=True, kw_only=True):
         fetching: Contents that are being asked for.
         unfetched: Contents that could not be had.
         worked_at_ms: When an action on a pod last ended.
+        ended: By pod uid: those that are over. Kept on disk, too.
     """
 
     accepted_at_ms: Mapping[str, int] = {}
@@ -196,6 +212,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
+    ended: Mapping[str, Ended] = {}
 
 
 class Observed(Struct, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ holder → its volumes removed → gone.
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from node_agent.core import configs, ending, images, initial, mounting, naming, restart
 from node_agent.core.actions import (
     Action,
@@ -80,8 +82,12 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         if key.uid in observed.memory.busy:
             continue
         pod, view = wanted.get(key), views.get(key, PodView())
+        ended = observed.memory.ended.get(key.uid)
         if pod is None or pod.delete_grace_s is not None:
             planner.take_down(key, pod, view)
+        elif ended is not None:
+            grace_s = min(ended.grace_s, configs.grace_s(pod))
+            planner.take_down(key, replace(pod, delete_grace_s=grace_s), view)
         else:
             planner.bring_up(key, pod, view)
     planner.pull()

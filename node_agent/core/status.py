@@ -12,7 +12,7 @@ from node_agent.core import initial, restart
 from node_agent.core.actions import Wait
 from node_agent.core.health import Health
 from node_agent.core.images import pullable
-from node_agent.core.observed import Container, PodView, State
+from node_agent.core.observed import Container, Ended, PodView, State
 from proto.kinds.container import (
     Container as ContainerSpec,
     ContainerState,
@@ -41,6 +41,7 @@ def pod_status(
     host_ip: str,
     accepted_at_ms: int,
     images: Mapping[str, tuple[str, ...]] | None = None,
+    ended: Ended | None = None,
 ) -> PodStatus:
     """The status a kubelet would report.
 
@@ -52,7 +53,10 @@ def pod_status(
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
         images: By id: the names of those that are here.
+        ended: Why it is over, if it is; it says so once nothing of it runs.
     """
+    if ended is not None:
+        pod = replace(pod, delete_grace_s=ended.grace_s)
 
     def status_of(spec: ContainerSpec) -> ContainerStatus:
         wait = waits.get((pod.uid, spec.name))
@@ -72,13 +76,16 @@ def pod_status(
     debugging = tuple(
         replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
     )
-    phase = _phase(pod, view, pending, statuses)
+    is_over = ended is not None and not any(s.state.running for s in (*first, *statuses))
+    phase = "Failed" if is_over else _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
     pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
     if pod.spec.host_network and has_sandbox:
         pod_ip = host_ip
     return PodStatus(
         phase=phase,
+        reason=ended.reason if ended and is_over else "",
+        message=ended.message if ended and is_over else "",
         conditions=(
             _startable(has_sandbox, accepted_at_ms),
             _initialized(pod, view, pending, phase, accepted_at_ms),

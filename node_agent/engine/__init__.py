@@ -9,7 +9,7 @@ Every verb ends within a deadline, but for `pull`, `LogStream.read`, `EventStrea
 `EngineFailure`; what else, it says.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -328,6 +328,13 @@ class Engine(Protocol):
         Raises:
             NotFound: There is no such thing.
             BadRequest: It does not run.
+        """
+        ...
+
+    async def written(self) -> Mapping[str, int]:
+        """By id: the bytes that this node's containers have written to their own file systems.
+
+        It is looked for on the disk: nothing to ask for often.
         """
         ...
 

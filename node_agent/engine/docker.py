@@ -91,6 +91,8 @@ class Docker:
         self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
+        labels = [f"{name}={value}" for name, value in self._ours.items()]
+        self._filters = json.dumps({"label": labels})
         self._logs = logs
         self._cgroup_root = cgroup_root
         self._has_holder_image = False
@@ -116,10 +118,8 @@ class Docker:
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
-        labels = [f"{name}={value}" for name, value in self._ours.items()]
-        filters = json.dumps({"label": labels})
         async with _translated():
-            found = await self._docker.containers.list(all="1", filters=filters)
+            found = await self._docker.containers.list(all="1", filters=self._filters)
         return [
             Listed(c.id, c["Names"][0].removeprefix("/"), parse_state(c["State"])) for c in found
         ]
@@ -192,9 +192,7 @@ class Docker:
 
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
-        labels = [f"{name}={value}" for name, value in self._ours.items()]
-        params = {"filters": json.dumps({"label": labels})}
-        found = await self._ask("GET", "volumes", params=params)
+        found = await self._ask("GET", "volumes", params={"filters": self._filters})
         return parse_volumes(found["Volumes"] or ())
 
     async def create_volume(self, config: TmpfsConfig) -> None:
@@ -285,6 +283,12 @@ class Docker:
         if told is None:
             raise BadRequest(f"container {id} does not run")
         return told
+
+    async def written(self) -> Mapping[str, int]:
+        """See `Engine`."""
+        how: dict[str, int | str] = {"all": 1, "size": 1, "filters": self._filters}
+        found = await self._ask("GET", "containers/json", params=how)
+        return {container["Id"]: container.get("SizeRw", 0) for container in found}
 
     async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
         """See `Engine`."""

@@ -89,6 +89,8 @@ class FakeEngine:
         """Which containers take no notice of being asked to end."""
         self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
         """What a container uses all the time: thousandths of a core, and bytes."""
+        self.writes: Callable[[Sandbox | Container], int] = lambda _: 0
+        """What a container has written to its own disk, bytes."""
         self.exit_codes = dict(EXIT_CODES)
         """By program: how it ends when it is executed, if not with 0."""
         self.fails: Callable[[str, str], str] = lambda _verb, _name: ""
@@ -354,6 +356,11 @@ class FakeEngine:
         milli, memory_bytes = self.burns(found)
         ran_ms = max(0, self._clock() - found.started_at_ms)
         return Sample(self._clock() * 1_000_000, milli * ran_ms * 1_000, memory_bytes)
+
+    async def written(self) -> Mapping[str, int]:
+        """See `Engine`."""
+        await self._delay("look", "")
+        return {id: self.writes(found) for id, found in self._found.items()}
 
     async def logs(self, id: str, options: LogOptions) -> FakeLogs:
         """See `Engine`."""

@@ -6,7 +6,7 @@ when whoever sent it dies, and everything that passes is shown to the invariants
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
@@ -146,6 +146,9 @@ class EngineConnection:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         await self._ask(self._engine.pull(image, credential, on_progress), deadline_s=600.0)
+
+    async def written(self) -> Mapping[str, int]:
+        return await self._ask(self._engine.written())
 
     async def images_in_use(self) -> frozenset[str]:
         return await self._ask(self._engine.images_in_use())
