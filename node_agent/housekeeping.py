@@ -15,12 +15,10 @@ from node_agent.core.image_gc import Policy, Record
 from node_agent.engine import Engine, Image, pause
 from node_agent.host import Machine
 from node_agent.observer import Observer
+from node_agent.settings import Settings
 from proto.errors import AlreadyExists, LongshoreError
 
 log = structlog.get_logger()
-
-PERIOD_S = 300.0
-"""Source: the kubelet, ImageGCPeriod."""
 
 
 _EVERYTHING = 1 << 62
@@ -36,11 +34,10 @@ class Housekeeper:
         machine: Machine | None,
         observer: Observer,
         tell: Callable[[Told], None],
-        policy: Policy,
+        settings: Settings,
         *,
         clock: Callable[[], int],
         wanted: Callable[[], Iterable[str]],
-        period_s: float = PERIOD_S,
     ) -> None:
         """Idle before `run`.
 
@@ -49,19 +46,22 @@ class Housekeeper:
             machine: The engine's host; None when that is another one than ours.
             observer: Knows which images are here.
             tell: Where events of the node go.
-            policy: See there.
+            settings: When to begin, how far to go, what to leave alone, and how often to look.
             clock: Epoch milliseconds.
             wanted: The images that assigned pods name.
-            period_s: Between two looks.
         """
         self._engine = engine
         self._machine = machine
         self._observer = observer
         self._tell = tell
-        self._policy = policy
+        self._policy = Policy(
+            settings.image_gc_high_percent,
+            settings.image_gc_low_percent,
+            round(settings.image_gc_min_age_s * 1000),
+        )
         self._clock = clock
         self._wanted = wanted
-        self._period_s = period_s
+        self._period_s = settings.image_gc_period_s
         self._records: dict[str, Record] = {}
 
     async def run(self) -> None:

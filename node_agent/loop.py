@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -18,28 +17,26 @@ from msgspec.structs import replace
 
 from node_agent import report
 from node_agent.checks import Checks
-from node_agent.core import contents, pressure, probes, targets
+from node_agent.core import contents, images, probes, targets
 from node_agent.core.configs import Host
 from node_agent.core.health import Health
-from node_agent.core.image_gc import Policy
 from node_agent.core.observed import Container, Ended, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
-from node_agent.housekeeping import Housekeeper
 from node_agent.kept import Keeper
 from node_agent.library import Library
 from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.probing import Probing
-from node_agent.pulling import Limits, Puller
+from node_agent.pulling import Puller
 from node_agent.settings import Settings
 from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
 from node_agent.volumes import VolumeMaker
-from node_agent.watchman import Pods, Rules, Watchman
+from node_agent.watchman import Pods, Watchman
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
@@ -115,22 +112,14 @@ class Agent:
         tell, ring = self._teller.tell, self._bell.set
         self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
         self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
-        self._puller = Puller(
-            engine,
-            self._observer,
-            tell,
-            clock=clock,
-            on_done=ring,
-            limits=Limits(settings.image_pulls, settings.image_pull_progress_deadline_s),
-            own_config=Path(settings.docker_config) if settings.docker_config else None,
-        )
+        puller = Puller(engine, self._observer, tell, settings, clock=clock, on_done=ring)
         self._checks = Checks(engine)
         self._executor = Executor(
             engine,
             self._observer,
             self._checks,
             self._library,
-            self._puller,
+            puller,
             VolumeMaker(engine, storage, self._observer, tell),
             tell,
             clock=clock,
@@ -140,40 +129,7 @@ class Agent:
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
-        self._housekeeper = Housekeeper(
-            engine,
-            machine,
-            self._observer,
-            self._teller.tell_node,
-            Policy(
-                settings.image_gc_high_percent,
-                settings.image_gc_low_percent,
-                round(settings.image_gc_min_age_s * 1000),
-            ),
-            clock=clock,
-            wanted=self._images_wanted,
-            period_s=settings.image_gc_period_s,
-        )
-        self._watchman = Watchman(
-            engine,
-            machine,
-            self._observer,
-            self._meter,
-            self._housekeeper,
-            self._teller,
-            Pods(lambda: self._desired, lambda: self._ended, self._end),
-            Rules(
-                {**pressure.THRESHOLDS, **settings.eviction_thresholds},
-                settings.eviction_period_s,
-                round(settings.eviction_transition_s * 1000),
-                settings.eviction_grace_s,
-                settings.state_dir,
-                storage.places.disk,
-            ),
-            node=self._node,
-            clock=clock,
-            on_change=self._report_bell.set,
-        )
+        self._watchman = self._new_watchman(engine, machine, storage.places.disk)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
@@ -183,6 +139,20 @@ class Agent:
         self._ended: dict[str, Ended] = {}
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+
+    def _new_watchman(self, engine: Engine, machine: Machine | None, volumes: str) -> Watchman:
+        return Watchman(
+            engine,
+            machine,
+            self._observer,
+            self._meter,
+            self._teller,
+            Pods(lambda: self._desired, lambda: self._ended, self._end),
+            self._settings,
+            volumes,
+            clock=self._clock,
+            on_change=self._report_bell.set,
+        )
 
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
@@ -199,7 +169,6 @@ class Agent:
                 tasks.create_task(self._answer_probes())
                 tasks.create_task(self._stream_server.run())
                 tasks.create_task(self._meter.run(self._incarnation))
-                tasks.create_task(self._housekeeper.run())
                 tasks.create_task(self._watchman.run())
         finally:
             await self._checks.close()
@@ -235,15 +204,11 @@ class Agent:
         self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
             uids=self._desired.keys(),
-            images=self._images_wanted(),
+            images=images.of_pods(assignment.pods),
             sources=contents.wanted(self._desired),
         )
         self._bell.set()
         self._report_bell.set()
-
-    def _images_wanted(self) -> frozenset[str]:
-        pods = self._desired.values()
-        return frozenset(c.image for pod in pods for c in pod.spec.all_containers)
 
     async def _accept_assignments(self) -> None:
         subscription = await self._bus.subscribe(subjects.assignment(self._node))
@@ -387,7 +352,7 @@ class Agent:
             return ()
         observed = self._observed()
         views = by_pod(observed)
-        images = {image.id: image.names for image in self._observer.images}
+        names = {image.id: image.names for image in self._observer.images}
         return tuple(
             report.pod_report(
                 pod,
@@ -396,7 +361,7 @@ class Agent:
                 observed.health,
                 host_ip=self._settings.internal_ip,
                 accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
-                images=images,
+                images=names,
                 ended=self._ended.get(pod.uid),
                 is_busy=self._executor.is_busy(pod.uid),
             )

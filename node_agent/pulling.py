@@ -10,7 +10,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 import structlog
-from msgspec import Struct
 
 from node_agent.core import credentials, events
 from node_agent.core.actions import PullImage
@@ -18,6 +17,7 @@ from node_agent.core.events import Told
 from node_agent.core.observed import Credential, Failure, Pull, PullKey, image_names
 from node_agent.engine import Engine, EngineFailure, Image, Progress
 from node_agent.observer import Observer
+from node_agent.settings import Settings
 from node_agent.volumes import Tell
 from proto.errors import Rejected, Retryable
 
@@ -28,18 +28,6 @@ TELL_EVERY_MS = 10_000
 """
 
 
-class Limits(Struct, frozen=True):
-    """How much pulling is too much.
-
-    Attributes:
-        at_once: Images.
-        patience_s: Without any progress.
-    """
-
-    at_once: int
-    patience_s: float
-
-
 class Puller:
     """See the module."""
 
@@ -48,11 +36,10 @@ class Puller:
         engine: Engine,
         observer: Observer,
         tell: Tell,
+        settings: Settings,
         *,
         clock: Callable[[], int],
         on_done: Callable[[], None],
-        limits: Limits,
-        own_config: Path | None = None,
     ) -> None:
         """Idle until `carry_out`.
 
@@ -60,19 +47,18 @@ class Puller:
             engine: What pulls.
             observer: Knows which images are here.
             tell: Where events go.
+            settings: How many at once, how long without progress, and Docker's own configuration.
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
-            limits: See there.
-            own_config: Docker's own ``config.json``; it need not be there.
         """
         self._engine = engine
         self._observer = observer
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
-        self._patience_s = limits.patience_s
-        self._own_config = own_config
-        self._gate = asyncio.Semaphore(limits.at_once)
+        self._patience_s = settings.image_pull_progress_deadline_s
+        self._own_config = Path(settings.docker_config) if settings.docker_config else None
+        self._gate = asyncio.Semaphore(settings.image_pulls)
         self.busy: set[PullKey] = set()
         """What is being pulled, or waits for its turn."""
         self.pulls: dict[PullKey, Pull] = {}

@@ -3,12 +3,14 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
+from msgspec.structs import replace
+
 from node_agent.core import naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health
 from node_agent.core.observed import Ended, PodView
-from node_agent.core.status import pod_status
+from node_agent.core.status import over, pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
 from node_agent.settings import Settings
@@ -98,20 +100,21 @@ def pod_report(
     is_busy: bool,
 ) -> PodReport:
     """One pod; gone once it is deleted and nothing of it is left or in the making."""
+    shown = pod if ended is None else replace(pod, delete_grace_s=ended.grace_s)
+    status = pod_status(
+        shown,
+        view,
+        waits,
+        health,
+        host_ip=host_ip,
+        accepted_at_ms=accepted_at_ms,
+        images=images,
+    )
     return PodReport(
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        status=pod_status(
-            pod,
-            view,
-            waits,
-            health,
-            host_ip=host_ip,
-            accepted_at_ms=accepted_at_ms,
-            images=images,
-            ended=ended,
-        ),
+        status=status if ended is None else over(status, ended),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )
 

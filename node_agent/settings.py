@@ -82,6 +82,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     image_gc_period_s: Annotated[
         float, Meta(gt=0), _doc("seconds between two looks at the images and their disk")
     ] = 300.0
+    """Source: the kubelet, ImageGCPeriod."""
     eviction_thresholds: Annotated[
         dict[str, str],
         _doc(

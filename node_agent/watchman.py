@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from msgspec import Struct
 
-from node_agent.core import events, pressure, usage
+from node_agent.core import events, images, pressure, usage
 from node_agent.core.naming import PodKey, key
 from node_agent.core.observed import Ended
 from node_agent.core.pressure import DISK, MEMORY, Candidate, Met, Pressure
@@ -19,32 +19,13 @@ from node_agent.host import Machine
 from node_agent.housekeeping import Housekeeper
 from node_agent.meter import Meter
 from node_agent.observer import Observer
+from node_agent.settings import Settings
 from node_agent.telling import Teller
 from proto.errors import BadRequest, LongshoreError, NotFound
 from proto.messages import AssignedPod
 from proto.meta import Condition
 
 log = structlog.get_logger()
-
-
-class Rules(Struct, frozen=True):
-    """When, and how hard.
-
-    Attributes:
-        thresholds: By signal; see `pressure.THRESHOLDS`.
-        period_s: Between two looks.
-        transition_ms: How long a condition outlives its cause.
-        grace_s: What the containers of an evicted pod get.
-        node_path: On the file system of the agent's own folders.
-        volumes_path: Where pods have their volumes on it, by uid.
-    """
-
-    thresholds: Mapping[str, str]
-    period_s: float
-    transition_ms: int
-    grace_s: int
-    node_path: str
-    volumes_path: str
 
 
 class Pods(Struct, frozen=True):
@@ -70,12 +51,11 @@ class Watchman:
         machine: Machine | None,
         observer: Observer,
         meter: Meter,
-        housekeeper: Housekeeper,
         teller: Teller,
         pods: Pods,
-        rules: Rules,
+        settings: Settings,
+        volumes: str,
         *,
-        node: str,
         clock: Callable[[], int],
         on_change: Callable[[], None],
     ) -> None:
@@ -86,11 +66,10 @@ class Watchman:
             machine: The engine's host; None when that is another one than ours.
             observer: Knows what runs.
             meter: Knows what it uses.
-            housekeeper: Removes what nobody needs, before a pod has to go.
             teller: Where events go.
             pods: See there.
-            rules: See there.
-            node: Its name.
+            settings: What is too little, how often to look, and how hard to be.
+            volumes: The folder where pods have their volumes, by uid.
             clock: Epoch milliseconds.
             on_change: Called when `conditions` are others.
         """
@@ -98,26 +77,41 @@ class Watchman:
         self._machine = machine
         self._observer = observer
         self._meter = meter
-        self._housekeeper = housekeeper
         self._teller = teller
         self._pods = pods
-        self._rules = rules
-        self._node = node
+        self._settings = settings
+        self._volumes = volumes
         self._clock = clock
         self._on_change = on_change
+        self._thresholds = {**pressure.THRESHOLDS, **settings.eviction_thresholds}
+        self._housekeeper = Housekeeper(
+            engine,
+            machine,
+            observer,
+            teller.tell_node,
+            settings,
+            clock=clock,
+            wanted=lambda: images.of_pods(pods.assigned().values()),
+        )
         self._pressures: dict[str, Pressure] = {}
         self.conditions: tuple[Condition, ...] = ()
         """Of the node; none before the first look."""
 
     async def run(self) -> None:
-        """Watch until cancelled."""
+        """Watch, and look after images, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._housekeeper.run())
+            tasks.create_task(self._watch())
+
+    async def _watch(self) -> None:
         while self._machine is not None:
             if self._observer.has_looked:
                 try:
                     await self.look()
                 except LongshoreError as error:
                     log.warning("pressure.unrelieved", error=str(error))
-            await asyncio.sleep(self._rules.period_s if self._observer.has_looked else 1.0)
+            period_s = self._settings.eviction_period_s
+            await asyncio.sleep(period_s if self._observer.has_looked else min(period_s, 1.0))
 
     async def look(self) -> None:
         """Once.
@@ -141,18 +135,20 @@ class Watchman:
             return []
         info = self._observer.info
         root_dir = info.root_dir if info else ""
-        levels = await self._machine.levels(self._rules.node_path, root_dir)
-        return pressure.met(levels, self._rules.thresholds)
+        levels = await self._machine.levels(self._settings.state_dir, root_dir)
+        return pressure.met(levels, self._thresholds)
 
     def _note(self, found: list[Met]) -> None:
         before = self._pressures
-        self._pressures = pressure.judged(before, found, self._rules.transition_ms, self._clock())
+        transition_ms = round(self._settings.eviction_transition_s * 1000)
+        self._pressures = pressure.judged(before, found, transition_ms, self._clock())
         conditions = pressure.conditions(self._pressures)
         for condition in conditions:
             was = before.get(condition.type)
             if (was is not None and was.holds) != self._pressures[condition.type].holds:
                 log.warning("node.condition", type=condition.type, status=condition.status)
-                self._teller.tell_node(events.node_status(self._node, condition.reason))
+                node = self._settings.node_name
+                self._teller.tell_node(events.node_status(node, condition.reason))
         if conditions != self.conditions:
             self.conditions = conditions
             self._on_change()
@@ -182,7 +178,7 @@ class Watchman:
             log.warning("pressure.nobody", resource=cause.resource)
             return
         pod: PodKey = key(assigned[victim.uid])
-        end = pressure.evicted(victim, cause, self._rules.grace_s, self._clock())
+        end = pressure.evicted(victim, cause, self._settings.eviction_grace_s, self._clock())
         log.warning("pod.evicted", pod=pod.name, namespace=pod.namespace, message=end.message)
         self._teller.tell(pod, "", events.evicted(end.message))
         await self._pods.end(victim.uid, end)
@@ -203,7 +199,7 @@ class Watchman:
                 size = written.get(container.id, 0)
                 mine[container.container] = mine.get(container.container, 0) + size
             for uid, mine in found.items():
-                mine[""] = await self._machine.bytes_in(f"{self._rules.volumes_path}/{uid}")
+                mine[""] = await self._machine.bytes_in(f"{self._volumes}/{uid}")
         return found
 
     async def _memory(self, id: str) -> int:

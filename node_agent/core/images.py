@@ -5,11 +5,14 @@ who would ask with the same credentials.
 """
 
 import re
+from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
 from node_agent.core import credentials, restart
+from node_agent.core.actions import PullImage
 from node_agent.core.contents import Awaited, Sources
+from node_agent.core.naming import PodKey
 from node_agent.core.observed import Observed, PullKey, image_names
 from proto.kinds.container import Container as ContainerSpec
 from proto.messages import AssignedPod
@@ -89,6 +92,40 @@ def step(
             text = f'Back-off pulling image "{image}"'
             return Held("ImagePullBackOff", f"{text}: {failure.message}", due_ms)
     return Needed(key, found.lacking)
+
+
+class Pulls:
+    """What one pass found missing."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[PullKey, list[tuple[PodKey, str]]] = {}
+        self._lacking: dict[PullKey, dict[PodKey, tuple[str, ...]]] = {}
+
+    def add(self, needed: Needed, pod: PodKey, container: str) -> None:
+        """One more container waits for it."""
+        self._wanted.setdefault(needed.key, []).append((pod, container))
+        if needed.lacking:
+            self._lacking.setdefault(needed.key, {})[pod] = needed.lacking
+
+    def actions(self, pulling: Collection[PullKey]) -> list[PullImage]:
+        """Each image once for all that wait for it, and not while it is pulled for others."""
+        found: dict[str, PullImage] = {}
+        under_way = {key.image for key in pulling}
+        for key, wanted_by in self._wanted.items():
+            if key.image not in under_way and key.image not in found:
+                found[key.image] = PullImage(
+                    key.image,
+                    tuple(wanted_by),
+                    "the image is needed",
+                    key.credentials,
+                    tuple(self._lacking.get(key, {}).items()),
+                )
+        return [found[image] for image in sorted(found)]
+
+
+def of_pods(pods: Iterable[AssignedPod]) -> frozenset[str]:
+    """The images that they name."""
+    return frozenset(spec.image for pod in pods for spec in pod.spec.all_containers)
 
 
 def pullable(image: str, names: tuple[str, ...]) -> str:

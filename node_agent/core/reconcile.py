@@ -21,17 +21,15 @@ from node_agent.core.actions import (
     CreateSandbox,
     KillContainer,
     Plan,
-    PullImage,
     RemoveContainer,
     RemoveSandbox,
     RunHook,
-    SandboxConfig,
     StartContainer,
     StartSandbox,
     Wait,
 )
 from node_agent.core.configs import Host
-from node_agent.core.contents import Absent, Awaited
+from node_agent.core.contents import Absent, Awaited, Sources
 from node_agent.core.ending import End
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
@@ -39,7 +37,6 @@ from node_agent.core.observed import (
     HookKind,
     Observed,
     PodView,
-    PullKey,
     Sandbox,
     State,
     by_pod,
@@ -96,17 +93,6 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
 
 
-def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
-    if initial.has_failed(pod, view):
-        return True
-    newest = [view.newest(spec.name) for spec in pod.spec.containers]
-    return all(
-        c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
-        for c in newest
-    )
-
-
 class _Planner:
     """Collects the steps of one pass; lives no longer than `plan`."""
 
@@ -116,8 +102,7 @@ class _Planner:
         self._host = host
         self._now_ms = now_ms
         self._stock = [s for s in pool(observed) if s.state is State.RUNNING]
-        self._images: dict[PullKey, list[tuple[PodKey, str]]] = {}
-        self._lacking: dict[PullKey, dict[PodKey, tuple[str, ...]]] = {}
+        self._pulls = images.Pulls()
         self._wakes: list[int] = []
         self.actions: list[Action] = []
         self.waits: list[Wait] = []
@@ -175,7 +160,7 @@ class _Planner:
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its volumes first, then its holder, then its containers."""
-        if is_finished(pod, view):
+        if restart.is_finished(pod, view):
             self._finish(key, pod, view)
             return
         if pod.spec.volumes and not self._has_volumes(key, pod, view):
@@ -367,21 +352,8 @@ class _Planner:
         if ended is not None:
             since_ms = max(since_ms, ended.ended_at_ms)
         sources = mounting.sources(pod, self._observed)
-        found = images.step(
-            pod, spec, self._observed, sources, needed_since_ms=since_ms, now_ms=self._now_ms
-        )
-        match found:
-            case images.Needed():
-                self._images.setdefault(found.key, []).append((key, spec.name))
-                if found.lacking:
-                    self._lacking.setdefault(found.key, {})[key] = found.lacking
-                return
-            case images.Held():
-                wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
-                self.waits.append(wait)
-                return
-            case images.Ready():
-                pass
+        if not self._has_image(key, pod, spec, sources, since_ms):
+            return
         if self._is_held_back(key, spec.name):
             return
         target = spec.target_container_name if isinstance(spec, EphemeralContainer) else ""
@@ -415,6 +387,23 @@ class _Planner:
             return
         self.actions.append(CreateContainer(key, spec.name, config, cause))
 
+    def _has_image(
+        self, key: PodKey, pod: AssignedPod, spec: ContainerSpec, sources: Sources, since_ms: int
+    ) -> bool:
+        """Whether it may be used; if not, what is done or waited for."""
+        found = images.step(
+            pod, spec, self._observed, sources, needed_since_ms=since_ms, now_ms=self._now_ms
+        )
+        match found:
+            case images.Needed():
+                self._pulls.add(found, key, spec.name)
+            case images.Held():
+                wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
+                self.waits.append(wait)
+            case images.Ready():
+                return True
+        return False
+
     def _is_held_back(self, key: PodKey, container: str) -> bool:
         """Whether Docker refused this lately, so that it should be left alone for a while."""
         failure = self._memory.failures.get((key.uid, container))
@@ -429,17 +418,8 @@ class _Planner:
     # ---------------------------------------------------------------- shared
 
     def pull(self) -> None:
-        """Each image that is missing, once for all that wait for it, and once at a time."""
-        under_way = {key.image for key in self._memory.pulling}
-        for key, wanted_by in sorted(self._images.items(), key=lambda item: item[0].image):
-            if key.image in under_way:  # with other credentials
-                continue
-            under_way.add(key.image)
-            lacking = tuple(self._lacking.get(key, {}).items())
-            cause = "the image is needed"
-            self.actions.append(
-                PullImage(key.image, tuple(wanted_by), cause, key.credentials, lacking)
-            )
+        """Each image that is missing, once for all that wait for it."""
+        self.actions += self._pulls.actions(self._memory.pulling)
 
     def know(self, desired: Mapping[str, AssignedPod]) -> None:
         """Ask what pods need to know, and forget what none does."""
@@ -469,17 +449,9 @@ class _Planner:
         elif unstarted:
             self.actions.append(StartSandbox(None, unstarted[0].id, "created"))
         else:
-            config = SandboxConfig(
-                name=self._free_pool_name(), labels=naming.sandbox_labels(self._host.name)
-            )
+            taken = {sandbox.name for sandbox in self._observed.sandboxes}
+            config = configs.pool_config(self._host, taken)
             self.actions.append(CreateSandbox(None, config, "the pool is short"))
-
-    def _free_pool_name(self) -> str:
-        taken = {sandbox.name for sandbox in self._observed.sandboxes}
-        # Names are the engine's: a node of another cluster may be called like this one.
-        prefix = f"{self._host.cluster}-" if self._host.cluster else ""
-        names = (naming.pool_name(self._host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
-        return next(name for name in names if name not in taken)
 
 
 _POOL = PodKey("", "", "")

@@ -41,7 +41,6 @@ def pod_status(
     host_ip: str,
     accepted_at_ms: int,
     images: Mapping[str, tuple[str, ...]] | None = None,
-    ended: Ended | None = None,
 ) -> PodStatus:
     """The status a kubelet would report.
 
@@ -53,10 +52,7 @@ def pod_status(
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
         images: By id: the names of those that are here.
-        ended: Why it is over, if it is; it says so once nothing of it runs.
     """
-    if ended is not None:
-        pod = replace(pod, delete_grace_s=ended.grace_s)
 
     def status_of(spec: ContainerSpec) -> ContainerStatus:
         wait = waits.get((pod.uid, spec.name))
@@ -76,16 +72,13 @@ def pod_status(
     debugging = tuple(
         replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
     )
-    is_over = ended is not None and not any(s.state.running for s in (*first, *statuses))
-    phase = "Failed" if is_over else _phase(pod, view, pending, statuses)
+    phase = _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
     pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
     if pod.spec.host_network and has_sandbox:
         pod_ip = host_ip
     return PodStatus(
         phase=phase,
-        reason=ended.reason if ended and is_over else "",
-        message=ended.message if ended and is_over else "",
         conditions=(
             _startable(has_sandbox, accepted_at_ms),
             _initialized(pod, view, pending, phase, accepted_at_ms),
@@ -142,6 +135,25 @@ def _initialized(
         last_transition_time=format_time(
             accepted_at_ms if pending else max(since_ms, accepted_at_ms)
         ),
+    )
+
+
+def over(status: PodStatus, ended: Ended) -> PodStatus:
+    """The status of a pod that its node has ended, of which it says so once nothing of it runs.
+
+    Args:
+        status: As of a pod that is being deleted.
+        ended: Why.
+    """
+    containers = (*status.init_container_statuses, *status.container_statuses)
+    if any(container.state.running for container in containers):
+        return status
+    conditions = tuple(
+        replace(c, reason="PodFailed", message="") if c.status == "False" else c
+        for c in status.conditions
+    )
+    return replace(
+        status, phase="Failed", reason=ended.reason, message=ended.message, conditions=conditions
     )
 
 

@@ -44,6 +44,7 @@ from node_agent.engine.inspection import (
     LOG_LIMITS,
     LogLimits,
     created_config,
+    parse_images,
     parse_inspection,
     parse_state,
     parse_stats,
@@ -137,18 +138,7 @@ class Docker:
         """See `Engine`."""
         async with _translated():
             found = await self._docker.images.list()
-        return [
-            Image(
-                image["Id"],
-                tuple(
-                    name
-                    for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
-                    if "<none>" not in name
-                ),
-                image["Size"],
-            )
-            for image in found
-        ]
+        return parse_images(found)
 
     async def pull(
         self,
@@ -157,7 +147,6 @@ class Docker:
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         """See `Engine`."""
-        layers = pulling.Layers()
         try:
             async with _translated(None):
                 response = await self._docker._do_query(  # noqa: SLF001
@@ -167,13 +156,7 @@ class Docker:
                     headers=pulling.headers(image, credential),
                     timeout=_STREAMING,
                 )
-                try:
-                    async for line in response.content:
-                        layers.take(line)
-                        if on_progress is not None:
-                            on_progress(layers.progress)
-                finally:
-                    response.close()  # not released: a pull that nobody waits for should end
+                await pulling.follow(response, on_progress)
         except EngineFailure as error:
             raise pulling.refusal(str(error)) from error
 

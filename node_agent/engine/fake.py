@@ -174,13 +174,8 @@ class FakeEngine:
     async def info(self) -> EngineInfo:
         """See `Engine`."""
         await self._delay("look", "")
-        return EngineInfo(
-            version="fake",
-            cpus=4,
-            memory_bytes=8 << 30,
-            architecture="x86_64",
-            root_dir="/engine",
-        )
+        kind = {"version": "fake", "architecture": "x86_64", "root_dir": "/engine"}
+        return EngineInfo(**kind, cpus=4, memory_bytes=8 << 30)
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
@@ -206,14 +201,13 @@ class FakeEngine:
         """See `Engine`."""
         self.pulls.append(image)
         await self._delay("pull", image)
-        for told in self.progress.get(image, ()):
-            await asyncio.sleep(told)
+        for took_s in self.progress.get(image, ()):
+            await asyncio.sleep(took_s)
             if on_progress is not None:
                 on_progress(Progress(1 << 20, 2 << 20))
         if not self.is_registry_reachable:
             raise EngineFailure("Get https://registry/v2/: dial tcp: lookup registry: no such host")
-        wanted = self.private.get(image)
-        if image not in self.registry or (wanted is not None and wanted != credential):
+        if image not in self.registry or self.private.get(image, credential) != credential:
             raise NotFound(f"pull access denied for {image}, repository does not exist")
         self._add_image(image)
         self._tell("", "pull")
@@ -228,8 +222,7 @@ class FakeEngine:
         await self._delay("remove", image.id)
         if any(c.image_id == image.id for c in self.containers):
             raise AlreadyExists(f"conflict: unable to remove {image.id}: a container is using it")
-        for name in [name for name, here in self._images.items() if here.id == image.id]:
-            del self._images[name]
+        self._images = {name: i for name, i in self._images.items() if i.id != image.id}
         self._tell("", "delete")
 
     async def volumes(self) -> Sequence[EngineVolume]:

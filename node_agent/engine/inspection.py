@@ -11,7 +11,7 @@ from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import Mount, TmpfsConfig
-from node_agent.engine import EngineVolume
+from node_agent.engine import EngineVolume, Image
 from proto.meta import parse_time_ms
 
 CPU_SHARES_PER_CORE = 1024
@@ -205,6 +205,16 @@ def volume_config(config: TmpfsConfig, ours: Mapping[str, str]) -> dict[str, Any
         "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": f"mode=0777{size}"},
         "Labels": {**config.labels, **ours},
     }
+
+
+def parse_images(found: Iterable[Mapping[str, Any]]) -> list[Image]:
+    """What ``GET /images/json`` says."""
+    images = []
+    for image in found:
+        names = (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
+        named = tuple(name for name in names if "<none>" not in name)
+        images.append(Image(image["Id"], named, image["Size"]))
+    return images
 
 
 def parse_volumes(found: Iterable[Mapping[str, Any]]) -> list[EngineVolume]:

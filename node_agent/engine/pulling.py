@@ -2,7 +2,10 @@
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
+
+import aiohttp
 
 from node_agent.core.observed import Credential
 from node_agent.engine import EngineFailure, Progress
@@ -67,3 +70,21 @@ class Layers:
         """Of all of them together."""
         layers = self._layers.values()
         return Progress(sum(n.done_bytes for n in layers), sum(n.total_bytes for n in layers))
+
+
+async def follow(
+    response: aiohttp.ClientResponse, on_progress: Callable[[Progress], None] | None
+) -> None:
+    """Read to the end of a pull.
+
+    Raises:
+        NotFound, EngineFailure: See `Layers.take`.
+    """
+    layers = Layers()
+    try:
+        async for line in response.content:
+            layers.take(line)
+            if on_progress is not None:
+                on_progress(layers.progress)
+    finally:
+        response.close()  # not released: a pull that nobody waits for should end

@@ -13,6 +13,7 @@ from node_agent.engine.fake import FakeEngine
 from node_agent.host import Machine
 from node_agent.housekeeping import Housekeeper
 from node_agent.observer import Observer
+from node_agent.settings import Settings
 from node_agent.storage.memory import MemoryStorage
 from tests.unit.node_agent.given import NODE, NOW_MS
 
@@ -102,7 +103,7 @@ async def test_a_full_disk_is_emptied_as_far_as_may_be():
         FullDisk(engine, 11 << 20),
         observer,
         told.append,
-        KUBELETS,
+        Settings(),
         clock=lambda: now_ms,
         wanted=lambda: names[:4],
     )

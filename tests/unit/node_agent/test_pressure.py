@@ -172,9 +172,9 @@ def test_its_status_says_so_once_nothing_of_it_runs():
 
     def status(*found: object) -> object:
         view = by_pod(observed(sandbox(), *found)).get(key())
-        return pod_status(
-            given_pod(), view, {}, host_ip="10.0.0.1", accepted_at_ms=NOW_MS, ended=end
-        )
+        going = given_pod(delete_grace_s=1)
+        found = pod_status(going, view, {}, host_ip="10.0.0.1", accepted_at_ms=NOW_MS)
+        return over(found, end)
 
     assert (status(container()).phase, status(container()).reason) == ("Running", "")
     over = status(container(state=State.EXITED, exit_code=137))
