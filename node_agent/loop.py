@@ -112,20 +112,8 @@ class Agent:
         tell, ring = self._teller.tell, self._bell.set
         self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
         self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
-        puller = Puller(engine, self._observer, tell, settings, clock=clock, on_done=ring)
         self._checks = Checks(engine)
-        self._executor = Executor(
-            engine,
-            self._observer,
-            self._checks,
-            self._library,
-            puller,
-            VolumeMaker(engine, storage, self._observer, tell),
-            tell,
-            clock=clock,
-            on_done=ring,
-            concurrency=settings.engine_concurrency,
-        )
+        self._executor = self._new_executor(engine, storage)
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
@@ -139,6 +127,21 @@ class Agent:
         self._ended: dict[str, Ended] = {}
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+
+    def _new_executor(self, engine: Engine, storage: Storage) -> Executor:
+        tell, clock, ring = self._teller.tell, self._clock, self._bell.set
+        return Executor(
+            engine,
+            self._observer,
+            self._checks,
+            self._library,
+            Puller(engine, self._observer, tell, self._settings, clock=clock, on_done=ring),
+            VolumeMaker(engine, storage, self._observer, tell),
+            tell,
+            clock=clock,
+            on_done=ring,
+            concurrency=self._settings.engine_concurrency,
+        )
 
     def _new_watchman(self, engine: Engine, machine: Machine | None, volumes: str) -> Watchman:
         return Watchman(

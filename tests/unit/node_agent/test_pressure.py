@@ -177,9 +177,9 @@ def test_its_status_says_so_once_nothing_of_it_runs():
         return over(found, end)
 
     assert (status(container()).phase, status(container()).reason) == ("Running", "")
-    over = status(container(state=State.EXITED, exit_code=137))
-    assert (over.phase, over.reason, over.message) == ("Failed", "Evicted", "low")
-    assert over.container_statuses[0].state.terminated.exit_code == 137
+    failed = status(container(state=State.EXITED, exit_code=137))
+    assert (failed.phase, failed.reason, failed.message) == ("Failed", "Evicted", "low")
+    assert failed.container_statuses[0].state.terminated.exit_code == 137
     gone = status()
     assert gone.phase == "Failed"
     assert gone.container_statuses[0].state.terminated.reason == "ContainerStatusUnknown"
