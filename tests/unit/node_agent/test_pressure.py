@@ -28,7 +28,7 @@ from node_agent.core.pressure import (
     victim,
     wrong,
 )
-from node_agent.core.status import pod_status
+from node_agent.core.status import over, pod_status
 from node_agent.core.usage import Sample
 from node_agent.engine.fake import FakeEngine
 from node_agent.host import Machine
