@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from node_agent import report
+from node_agent import report, shutdown
 from node_agent.checks import Checks
 from node_agent.core import contents, images, probes, targets
 from node_agent.core.configs import Host
@@ -105,7 +105,8 @@ class Agent:
         self._prober = prober
         self._clock = clock
         self._rng = rng
-        self._host = _host(settings, storage)
+        pool, cluster = settings.sandbox_pool, settings.cluster
+        self._host = Host(self._node, settings.internal_ip, pool, cluster, storage.places)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._teller = Teller(bus, self._node, self._spec_of, clock)
@@ -117,6 +118,7 @@ class Agent:
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
+        self._pods = Pods(lambda: self._desired, lambda: self._ended, self._end)
         self._watchman = self._new_watchman(engine, machine, storage.places.disk)
         self.rejected = 0
         """Messages that could not be understood."""
@@ -125,6 +127,7 @@ class Agent:
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
         self._ended: dict[str, Ended] = {}
+        self._is_shutting_down = False
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
 
@@ -150,7 +153,7 @@ class Agent:
             self._observer,
             self._meter,
             self._teller,
-            Pods(lambda: self._desired, lambda: self._ended, self._end),
+            self._pods,
             self._settings,
             volumes,
             clock=self._clock,
@@ -181,6 +184,12 @@ class Agent:
         farewell = codec.encode(self._new_report(is_leaving=True))
         with contextlib.suppress(LongshoreError):
             await self._bus.publish(subjects.report(self._node), farewell)
+
+    async def shut_down(self) -> None:
+        """End all pods, since the host goes off; see `shutdown`."""
+        self._is_shutting_down = True
+        self._report_bell.set()
+        await shutdown.end_all(self._pods, self._observer, self._settings, self._clock)
 
     def report_soon(self) -> None:
         """Send the whole report again: somebody may have missed it."""
@@ -347,6 +356,7 @@ class Agent:
             self._observer.images,
             self._observer.error,
             self._watchman.conditions,
+            is_shutting_down=self._is_shutting_down,
         )
 
     def _pod_reports(self) -> tuple[PodReport, ...]:
@@ -448,13 +458,3 @@ class Agent:
             self.rejected += 1
             log.warning("message.rejected", subject=envelope.subject, error=str(error))
             return None
-
-
-def _host(settings: Settings, storage: Storage) -> Host:
-    return Host(
-        settings.node_name,
-        settings.internal_ip,
-        settings.sandbox_pool,
-        settings.cluster,
-        storage.places,
-    )

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run an agent until SIGTERM or SIGINT; its containers stay."""
+    """Run an agent until SIGTERM or SIGINT; its containers stay, unless its host goes off."""
     settings = load_settings(arguments)
     logs.configure(settings.log_format, settings.log_level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -99,13 +99,21 @@ async def _run(settings: Settings) -> None:
     bus.on_connect = agent.report_soon
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    received: list[signal.Signals] = []
+
+    def stop_by(number: signal.Signals) -> None:
+        received.append(number)
+        stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop_by, number)
     log.info("agent.started", node=settings.node_name, ip=settings.internal_ip)
     try:
         async with asyncio.TaskGroup() as tasks:
             work = [tasks.create_task(bus.run()), tasks.create_task(agent.run())]
             await stop.wait()
+            if settings.shutdown_grace_period_s and received[0] is signal.SIGTERM:
+                await agent.shut_down()
             await agent.say_goodbye()
             for task in work:
                 task.cancel()

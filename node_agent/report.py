@@ -42,6 +42,8 @@ def node_facts(
     images: Sequence[Image],
     engine_error: str,
     conditions: tuple[Condition, ...] = (),
+    *,
+    is_shutting_down: bool = False,
 ) -> NodeFacts:
     """The node, as far as is known: nothing of its size before the engine was asked."""
     arch = architecture(info.architecture) if info else ""
@@ -65,6 +67,7 @@ def node_facts(
         info=_system_info(info, arch) if info else NodeSystemInfo(),
         images=tuple(ContainerImage(names=i.names, size_bytes=i.size_bytes) for i in largest),
         engine_error=engine_error,
+        is_shutting_down=is_shutting_down,
         conditions=conditions,
     )
 

@@ -102,6 +102,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, Meta(ge=1), _doc("seconds that the containers of an evicted pod get to end, at most")
     ] = 1
     """Source: the kubelet, immediateEvictionGracePeriodSeconds."""
+    shutdown_grace_period_s: Annotated[
+        int,
+        Meta(ge=0),
+        _doc(
+            "seconds in which SIGTERM ends all pods, as a host that goes off should; 0: they run on"
+        ),
+    ] = 0
+    shutdown_grace_critical_s: Annotated[
+        int, Meta(ge=0), _doc("seconds of those that are left to critical pods, which end last")
+    ] = 0
     container_log_max_size: Annotated[
         str, _SIZE, _doc("size of a file of a container's output, as a quantity")
     ] = "10Mi"

@@ -104,6 +104,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
         probe_address: Where peers may try a TCP connection to tell a dead host from a dead agent;
             empty when silence alone must count as the loss of the host.
         engine_error: Why Docker does not answer; empty when it does.
+        is_shutting_down: The host goes off: the pods are being ended, or are.
         conditions: What the node is short of, and what not; empty before it was looked at.
     """
 
@@ -115,6 +116,7 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     info: NodeSystemInfo = NodeSystemInfo()
     images: tuple[ContainerImage, ...] = ()
     engine_error: str = ""
+    is_shutting_down: bool = False
     conditions: tuple[Condition, ...] = ()
 
 

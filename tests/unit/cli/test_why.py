@@ -327,6 +327,7 @@ def test_a_pod_on_a_node_that_does_not_exist_is_told_so():
         (NodeState.AGENT_DOWN, "AgentDown"),
         (NodeState.ENGINE_DOWN, "EngineDown"),
         (NodeState.LEAVING, "AgentStopped"),
+        (NodeState.SHUTDOWN, "NodeShutdown"),
     ],
 )
 def test_a_node_that_is_not_ready_is_told_with_the_reason_and_since_when(state, reason):

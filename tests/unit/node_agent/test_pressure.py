@@ -307,3 +307,24 @@ async def test_a_real_machine_tells_all_levels(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "file").write_bytes(b"x" * 100_000)
     assert 100_000 <= await Machine().bytes_in(str(tmp_path)) < 200_000
+
+
+@on_virtual_time
+async def test_a_host_that_goes_off_ends_its_pods_within_the_period_and_they_stay_over():
+    async with a_node(Scarce(), shutdown_grace_period_s=20) as (node, engine):
+        engine.ignores_signals = lambda c: c.pod.name == "deaf"
+        await node.assign(given_pod("web"), given_pod("deaf"))
+        await node.running("web", "deaf")
+        began_ms = now_ms()
+        await node.agent.shut_down()
+        assert 20_000 <= now_ms() - began_ms < 25_000
+        await node.until(lambda r: not engine.containers and r.facts.is_shutting_down, 30)
+        assert failed(node, ("web", "deaf")) == ["web", "deaf"]
+        status = pod(node.reports[-1], "web").status
+        assert status.reason == "Terminated"
+        assert status.message == "Pod was terminated in response to imminent node shutdown."
+        await node.kill()
+        await node.start()
+        await node.until(lambda r: not r.facts.is_shutting_down, 30)
+        await asyncio.sleep(10)
+        assert engine.containers == ()
