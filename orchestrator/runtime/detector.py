@@ -27,7 +27,7 @@ log = structlog.get_logger()
 PEERS_MAX = 3
 """Peers asked after one host: one may itself be cut off from it, hardly three."""
 
-SPOKEN = (State.READY, State.ENGINE_DOWN)
+SPOKEN = (State.READY, State.ENGINE_DOWN, State.SHUTDOWN)
 
 
 class Detector:
