@@ -45,7 +45,7 @@ apt_run() {
 
 # What the tests and the demo run, as command:package. The multi-host testbed works as root only.
 ensure_tools() {
-    local missing=() tool tools=(curl:curl busybox:busybox-static)
+    local missing=() tool tools=(curl:curl busybox:busybox-static docker-registry:docker-registry)
     if [ "$(id -u)" = 0 ]; then
         tools+=(ip:iproute2 iptables:iptables nft:nftables nsenter:util-linux)
     fi

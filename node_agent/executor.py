@@ -35,15 +35,14 @@ from node_agent.core.mounting import VOLUMES
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
+    Ended,
     Failure,
     Hook,
     HookKind,
     Memory,
-    Pull,
     Sandbox,
     State,
     claimed,
-    image_names,
 )
 from node_agent.core.volume_actions import (
     DropContent,
@@ -54,9 +53,10 @@ from node_agent.core.volume_actions import (
     TellMissing,
     VolumeAction,
 )
-from node_agent.engine import Engine, EngineFailure
+from node_agent.engine import Engine
 from node_agent.library import Library
 from node_agent.observer import Observer
+from node_agent.pulling import Puller
 from node_agent.setbacks import Setbacks
 from node_agent.volumes import Tell, VolumeMaker
 from node_agent.witness import Moment, Witness, unseen
@@ -72,9 +72,6 @@ from proto.errors import (
 
 log = structlog.get_logger()
 
-PULLS_MAX = 4
-"""At once: a registry's line is shared anyway, and each pull unpacks on a core."""
-
 
 class Executor:
     """The agent's hands."""
@@ -85,6 +82,7 @@ class Executor:
         observer: Observer,
         checks: Checks,
         library: Library,
+        puller: Puller,
         volumes: VolumeMaker,
         tell: Tell,
         *,
@@ -100,6 +98,7 @@ class Executor:
             observer: Told of what was done.
             checks: Runs hooks.
             library: Fetches contents.
+            puller: Pulls images.
             volumes: Makes volumes, and removes them.
             tell: Where events go.
             clock: Epoch milliseconds.
@@ -111,18 +110,16 @@ class Executor:
         self._observer = observer
         self._checks = checks
         self._library = library
+        self._puller = puller
         self._volumes = volumes
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
         self._witness = witness
         self._gate = asyncio.Semaphore(concurrency)
-        self._pull_gate = asyncio.Semaphore(PULLS_MAX)
         self._busy: set[str | None] = set()
         self._signalled: dict[str, int] = {}
         self._hooks: dict[tuple[str, HookKind], Hook] = {}
-        self._pulling: set[str] = set()
-        self._pulls: dict[str, Pull] = {}
         self._setbacks = Setbacks(tell, clock)
         self._worked_at_ms = 0
         self._waits: dict[tuple[str, str], Wait] = {}
@@ -141,11 +138,16 @@ class Executor:
             if kind is HookKind.POST_START and not hook.is_done
         )
 
+    @property
+    def failures(self) -> Mapping[tuple[str, str], Failure]:
+        """See `Memory.failures`."""
+        return self._setbacks.failures
+
     def is_busy(self, uid: str) -> bool:
         """Whether an action runs for the pod."""
         return uid in self._busy
 
-    def memory(self, accepted_at_ms: Mapping[str, int]) -> Memory:
+    def memory(self, accepted_at_ms: Mapping[str, int], ended: Mapping[str, Ended]) -> Memory:
         """What the plan should know of what was done."""
         return Memory(
             accepted_at_ms=dict(accepted_at_ms),
@@ -154,13 +156,14 @@ class Executor:
             busy=frozenset(self._busy),
             signalled_at_ms=dict(self._signalled),
             hooks=dict(self._hooks),
-            pulling=frozenset(self._pulling),
-            pulls=dict(self._pulls),
+            pulling=frozenset(self._puller.busy),
+            pulls=dict(self._puller.pulls),
             failures=self._setbacks.failures,
             stuck=self._setbacks.stuck,
             fetching=frozenset(self._library.busy),
             unfetched=dict(self._library.unfetched),
             worked_at_ms=self._worked_at_ms,
+            ended=dict(ended),
         )
 
     def forget(
@@ -172,7 +175,7 @@ class Executor:
     ) -> None:
         """Keep in mind only what concerns these, and containers that exist."""
         self._library.forget(besides=sources)
-        self._pulls = {k: v for k, v in self._pulls.items() if k in images}
+        self._puller.forget(besides=images)
         containers = self._observer.containers
         self._signalled = {k: v for k, v in self._signalled.items() if k in containers}
         self._hooks = {k: v for k, v in self._hooks.items() if k[0] in containers}
@@ -187,7 +190,7 @@ class Executor:
         for action in plan.actions:
             match action:
                 case PullImage():
-                    self._pulling.add(action.image)
+                    self._puller.busy.add(action.key)
                 case FetchContent() | DropContent():
                     self._library.busy.add(action.source)
                 case RunHook():
@@ -230,7 +233,7 @@ class Executor:
         self._witness(action, Moment.BEFORE)
         match action:
             case PullImage():
-                await self._pull(action)
+                await self._puller.perform(action)
             case RunHook():
                 await self._run_hook(action)
             case FetchContent() | DropContent():
@@ -362,8 +365,7 @@ class Executor:
                 created_at_ms=self._clock(),
             )
         )
-        pull = self._pulls.get(config.image)
-        if pull is None or not pull.done_at_ms:
+        if not self._puller.has_pulled(config.image):
             self._tell(action.pod, action.container, events.present(config.image))
         self._tell(action.pod, action.container, events.created(action.container))
 
@@ -419,51 +421,11 @@ class Executor:
             finally:
                 await self._observer.look(id)
 
-    async def _pull(self, action: PullImage) -> None:
-        """For everybody who waits for it, on nobody's path."""
-        image, began_ms = action.image, self._clock()
-        try:
-            async with self._pull_gate:
-                for pod, container in action.wanted_by:
-                    self._tell(pod, container, events.pulling(image))
-                done_at_ms = await self._fetch(action, began_ms)
-                await self._observer.look_at_images()
-                if not self._has_image(image):  # else it would be pulled over and over
-                    raise EngineFailure("it was pulled, but the engine does not list it")
-                self._pulls[image] = Pull(done_at_ms)
-        except (Retryable, Rejected) as error:
-            log.info("image.unavailable", image=image, error=str(error))
-            known = self._pulls.get(image, Pull())
-            failure = Failure.after(known.failure, "ErrImagePull", str(error), self._clock())
-            self._pulls[image] = Pull(known.done_at_ms, failure)
-            for pod, container in action.wanted_by:
-                self._tell(pod, container, events.pull_failed(image, str(error)))
-        finally:
-            self._pulling.discard(image)
-            self._on_done()
-
-    async def _fetch(self, action: PullImage, began_ms: int) -> int:
-        """Since when the image is as the registry has it, or as good as can be had."""
-        image = action.image
-        try:
-            await self._engine.pull(image)
-        except Retryable as error:
-            if not self._has_image(image):
-                raise
-            told = events.fell_back(image, str(error))
-        else:
-            told = events.pulled(image, self._clock() - began_ms)
-        for pod, container in action.wanted_by:
-            self._tell(pod, container, told)
-        return self._clock()
-
-    def _has_image(self, image: str) -> bool:
-        return not self._observer.image_names.isdisjoint(image_names(image))
-
 
 _TOLD_WAITS = (
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "ErrImageNeverPull",
     "ImagePullBackOff",
+    "InvalidImageName",
 )

@@ -5,12 +5,15 @@ agent; looking is reading files, in whatever folder.
 """
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from node_agent.core.image_gc import Space
+from node_agent.core.pressure import Level
 from node_agent.core.usage import Sample
 
 PROBE_TIMEOUT_S = 0.25
@@ -159,15 +162,72 @@ class Machine:
         """One look; None where the kernel does not tell."""
         return await asyncio.to_thread(self._usage)
 
+    async def levels(self, node_path: str, image_path: str) -> dict[str, Level]:
+        """What there is left, by what `pressure` calls it; what cannot be seen is left out.
+
+        Args:
+            node_path: On the file system of the agent's own folders.
+            image_path: On that of the engine's images and containers.
+        """
+        return await asyncio.to_thread(self._levels, node_path, image_path)
+
+    def _levels(self, node_path: str, image_path: str) -> dict[str, Level]:
+        found: dict[str, Level] = {}
+        try:
+            kib = self._memory_kib()
+            found["memory.available"] = Level(kib["MemAvailable"] << 10, kib["MemTotal"] << 10)
+            limits = (self._proc / "sys/kernel" / name for name in ("pid_max", "threads-max"))
+            most = min(int(path.read_text()) for path in limits)
+            running = (self._proc / "loadavg").read_text().split()[3]  # as 3/512
+            found["pid.available"] = Level(most - int(running.partition("/")[2]), most)
+        except (OSError, ValueError, KeyError, IndexError):
+            pass  # the kernel does not tell
+        for name, path in (("nodefs", node_path), ("imagefs", image_path)):
+            space = _space(path) if path else None
+            if space is not None:
+                available = Level(space.available_bytes, space.capacity_bytes)
+                found[f"{name}.available"] = available
+                found[f"{name}.inodesFree"] = Level(space.inodes_free, space.inodes)
+        return found
+
+    async def bytes_in(self, folder: str) -> int:
+        """What files in a folder take of its disk; what cannot be seen counts for nothing."""
+        return await asyncio.to_thread(_bytes_in, folder)
+
+    async def space(self, path: str) -> Space | None:
+        """Of the file system that a path is on; None where that cannot be seen."""
+        return await asyncio.to_thread(_space, path)
+
     def _usage(self) -> Sample | None:
         try:
             times = (self._proc / "stat").read_text().partition("\n")[0].split()
             user, nice, system, _idle, _wait, irq, softirq = map(int, times[1:8])
-            memory = (self._proc / "meminfo").read_text()
-            kib = {line.split(":")[0]: line.split()[1] for line in memory.splitlines()}
-            in_use_kib = int(kib["MemTotal"]) - int(kib["MemAvailable"])
+            kib = self._memory_kib()
+            in_use_kib = kib["MemTotal"] - kib["MemAvailable"]
         except (OSError, ValueError, KeyError):
             return None
         ticks = user + nice + system + irq + softirq
         ns_per_tick = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
         return Sample(time.time_ns(), ticks * ns_per_tick, in_use_kib * 1024)
+
+    def _memory_kib(self) -> dict[str, int]:
+        lines = (self._proc / "meminfo").read_text().splitlines()
+        return {line.split(":")[0]: int(line.split()[1]) for line in lines}
+
+
+def _bytes_in(folder: str) -> int:
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # gone meanwhile
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512  # noqa: PTH118
+    return total
+
+
+def _space(path: str) -> Space | None:
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return None
+    size = found.f_frsize
+    return Space(found.f_blocks * size, found.f_bavail * size, found.f_files, found.f_favail)

@@ -14,12 +14,12 @@ from typing import TypeVar
 import structlog
 from msgspec.structs import replace
 
-from node_agent import report
+from node_agent import report, shutdown
 from node_agent.checks import Checks
-from node_agent.core import contents, probes, targets
+from node_agent.core import contents, images, probes, targets
 from node_agent.core.configs import Host
 from node_agent.core.health import Health
-from node_agent.core.observed import Container, Observed, PodView, by_pod
+from node_agent.core.observed import Container, Ended, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.core.removing import with_removals
 from node_agent.engine import Engine
@@ -30,11 +30,13 @@ from node_agent.library import Library
 from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.probing import Probing
+from node_agent.pulling import Puller
 from node_agent.settings import Settings
 from node_agent.storage import Storage
 from node_agent.streams import StreamServer
 from node_agent.telling import Teller
 from node_agent.volumes import VolumeMaker
+from node_agent.watchman import Pods, Watchman
 from node_agent.witness import Witness, unseen
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
@@ -107,7 +109,8 @@ class Agent:
         self._prober = prober
         self._clock = clock.steady_ms
         self._rng = rng
-        self._host = _host(settings, storage)
+        pool, cluster = settings.sandbox_pool, settings.cluster
+        self._host = Host(self._node, settings.internal_ip, pool, cluster, storage.places)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._teller = Teller(bus, self._node, self._spec_of, clock.wall_ms)
@@ -117,35 +120,52 @@ class Agent:
         )
         self._library = Library(bus, self._node, storage, clock=self._clock, on_done=ring)
         self._checks = Checks(engine)
-        self._executor = self._hands(engine, storage, witness, settings.engine_concurrency)
+        self._executor = self._hands(engine, storage, witness)
         self._probing = Probing(self._checks, tell, clock=clock.wall_ms, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
+        self._pods = Pods(lambda: self._desired, lambda: self._ended, self._end)
+        self._watchman = self._new_watchman(engine, machine, storage.places.disk)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
         self._assignment: Assignment | None = None
         self._accepted_at_ms: dict[str, int] = {}
         self._desired: dict[str, AssignedPod] = {}
+        self._ended: dict[str, Ended] = {}
+        self._is_shutting_down = False
         self._reporter = report.Reporter(settings.internal_ip)
         self._report_version = 0
         self._reported: tuple[object, ...] | None = None
 
-    def _hands(
-        self, engine: Engine, storage: Storage, witness: Witness, concurrency: int
-    ) -> Executor:
-        tell = self._teller.tell
+    def _hands(self, engine: Engine, storage: Storage, witness: Witness) -> Executor:
+        tell, clock, ring = self._teller.tell, self._clock, self._bell.set
         return Executor(
             engine,
             self._observer,
             self._checks,
             self._library,
+            Puller(engine, self._observer, tell, self._settings, clock=clock, on_done=ring),
             VolumeMaker(engine, storage, self._observer, tell),
             tell,
-            clock=self._clock,
-            on_done=self._bell.set,
-            concurrency=concurrency,
+            clock=clock,
+            on_done=ring,
+            concurrency=self._settings.engine_concurrency,
             witness=witness,
+        )
+
+    def _new_watchman(self, engine: Engine, machine: Machine | None, volumes: str) -> Watchman:
+        return Watchman(
+            engine,
+            machine,
+            self._observer,
+            self._meter,
+            self._teller,
+            self._pods,
+            self._settings,
+            volumes,
+            clock=self._clock,
+            on_change=self._report_bell.set,
         )
 
     async def run(self) -> None:
@@ -163,6 +183,7 @@ class Agent:
                 tasks.create_task(self._answer_probes())
                 tasks.create_task(self._stream_server.run())
                 tasks.create_task(self._meter.run(self._incarnation))
+                tasks.create_task(self._watchman.run())
         finally:
             await self._checks.close()
 
@@ -172,6 +193,12 @@ class Agent:
         farewell = codec.encode(found)
         with contextlib.suppress(LongshoreError):
             await self._bus.publish(subjects.report(self._node), farewell)
+
+    async def shut_down(self) -> None:
+        """End all pods, since the host goes off; see `shutdown`."""
+        self._is_shutting_down = True
+        self._report_bell.set()
+        await shutdown.end_all(self._pods, self._observer, self._settings, self._clock)
 
     def report_soon(self) -> None:
         """Send the whole report again: somebody may have missed it."""
@@ -186,6 +213,7 @@ class Agent:
         self._incarnation = max(self._clock(), kept.incarnation + 1)
         await self._keeper.save(incarnation=self._incarnation)
         self._probing.remember(kept.good)
+        self._ended = kept.ended
         if kept.assignment is not None:
             now_ms = self._clock()  # may have been set back since
             accepted = {uid: min(at_ms, now_ms) for uid, at_ms in kept.accepted_at_ms.items()}
@@ -199,7 +227,7 @@ class Agent:
         self._desired = {pod.uid: pod for pod in assignment.pods}
         self._executor.forget(
             uids={*self._desired, *self._removals},
-            images={c.image for pod in assignment.pods for c in pod.spec.all_containers},
+            images=images.of_pods(assignment.pods),
             sources=contents.wanted(self._desired),
         )
         self._bell.set()
@@ -228,9 +256,18 @@ class Agent:
         """Keep it, then follow it: an agent that crashes must not wake up with an older one."""
         now_ms = self._clock()
         accepted = {pod.uid: self._accepted_at_ms.get(pod.uid, now_ms) for pod in assignment.pods}
-        await self._keeper.save(assignment=assignment, accepted_at_ms=accepted)
+        self._ended = {uid: end for uid, end in self._ended.items() if uid in accepted}
+        await self._keeper.save(
+            assignment=assignment, accepted_at_ms=accepted, ended=dict(self._ended)
+        )
         self._adopt(assignment, accepted)
         log.debug("assignment.accepted", generation=assignment.generation)
+
+    async def _end(self, uid: str, end: Ended) -> None:
+        """A pod is over: an agent that crashes now must not start it again."""
+        self._ended[uid] = end
+        await self._keeper.save(ended=dict(self._ended))
+        self._bell.set()
 
     # ------------------------------------------------------ observe, plan, act
 
@@ -287,7 +324,7 @@ class Agent:
             volumes=dict(found.volumes) if is_told else {},
             stored=dict(found.stored) if is_told else {},
             contents=dict(self._library.held) if is_told else {},
-            memory=self._executor.memory(self._accepted_at_ms),
+            memory=self._executor.memory(self._accepted_at_ms, self._ended),
             health=self._health,
         )
 
@@ -341,6 +378,8 @@ class Agent:
             self._observer.images,
             self._observer.error,
             self._host.places.stored,
+            self._watchman.conditions,
+            is_shutting_down=self._is_shutting_down,
         )
 
     def _pod_reports(self) -> tuple[PodReport, ...]:
@@ -353,8 +392,8 @@ class Agent:
             by_pod(observed),
             self._executor.waits,
             observed.health,
-            accepted_at_ms=self._accepted_at_ms,
-            busy=observed.memory.busy,
+            memory=observed.memory,
+            images={image.id: image.names for image in self._observer.images},
         )
 
     @property
@@ -367,7 +406,7 @@ class Agent:
         held = self._assignment
         if held is None or not self._observer.has_looked:
             return ()
-        failures = self._executor.memory({}).failures
+        failures = self._executor.failures
         return tuple(
             report.volume_report(removal, self._observer.stored, failures)
             for removal in held.removals
@@ -450,13 +489,3 @@ class Agent:
             self.rejected += 1
             log.warning("message.rejected", subject=envelope.subject, error=str(error))
             return None
-
-
-def _host(settings: Settings, storage: Storage) -> Host:
-    return Host(
-        settings.node_name,
-        settings.internal_ip,
-        settings.sandbox_pool,
-        settings.cluster,
-        storage.places,
-    )

@@ -6,7 +6,7 @@ the period, with an end to each. What could not be looked at has no figure until
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from node_agent.core import usage
 from node_agent.core.observed import Container
@@ -18,7 +18,7 @@ from node_agent.settings import Settings
 from proto import codec, subjects
 from proto.bus import Bus
 from proto.errors import LongshoreError, Unavailable
-from proto.messages import NodeUsage
+from proto.messages import NodeUsage, Usage
 
 LOOKS_MAX = 8
 """At once. One takes 0.1 ms where the kernel's files can be seen; Docker before 25 takes its time
@@ -62,6 +62,10 @@ class Meter:
         self._bell = asyncio.Event()
         self._tracks: dict[str, Track] = {}
         self._version = 0
+
+    def pods(self) -> Mapping[str, Mapping[str, Usage]]:
+        """By pod uid and container: what is known of those that run."""
+        return usage.by_pod(usage.running(self._observer.containers.values()), self._tracks)
 
     def ring(self) -> None:
         """Something may have started or ended."""

@@ -4,20 +4,22 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node_agent.core import naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health, Kind
 from node_agent.core.mounting import VOLUMES
-from node_agent.core.observed import Failure, PodView
-from node_agent.core.status import pod_status
+from node_agent.core.observed import Ended, Failure, Memory, PodView
+from node_agent.core.status import over, pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
 from node_agent.settings import Settings
 from proto import quantity
 from proto.kinds.node import HOSTNAME_LABEL, ContainerImage, NodeSystemInfo
 from proto.messages import AssignedPod, NodeFacts, PodReport, VolumeRemoval, VolumeReport
+from proto.meta import Condition
 
 IMAGES_MAX = 50
 """The largest ones; more would bloat each report. Source: the kubelet's nodeStatusMaxImages."""
@@ -42,6 +44,9 @@ def node_facts(
     images: Sequence[Image],
     engine_error: str,
     volumes_folder: str,
+    conditions: tuple[Condition, ...] = (),
+    *,
+    is_shutting_down: bool = False,
 ) -> NodeFacts:
     """The node, as far as is known: nothing of its size before the engine was asked."""
     arch = architecture(info.architecture) if info else ""
@@ -66,6 +71,8 @@ def node_facts(
         images=tuple(ContainerImage(names=i.names, size_bytes=i.size_bytes) for i in largest),
         engine_error=engine_error,
         volumes_folder=volumes_folder,
+        is_shutting_down=is_shutting_down,
+        conditions=conditions,
     )
 
 
@@ -105,8 +112,8 @@ class Reporter:
         waits: Mapping[tuple[str, str], Wait],
         health: Health,
         *,
-        accepted_at_ms: Mapping[str, int],
-        busy: Collection[str | None],
+        memory: Memory,
+        images: Mapping[str, tuple[str, ...]],
     ) -> tuple[PodReport, ...]:
         """Each, in their order; gone once it is deleted and nothing is left or in the making."""
         own: dict[str, dict[tuple[str, str], Wait]] = {}
@@ -120,8 +127,10 @@ class Reporter:
                 view,
                 own.get(pod.uid, {}),
                 _of(view, health),
-                accepted_at_ms.get(pod.uid, 0),
-                pod.uid in busy,
+                {c.image_id: images.get(c.image_id, ()) for c in view.containers},
+                memory.accepted_at_ms.get(pod.uid, 0),
+                memory.ended.get(pod.uid),
+                pod.uid in memory.busy,
             )
             before = self._told.get(pod.uid)
             is_same = before is not None and before[0] == known
@@ -130,19 +139,21 @@ class Reporter:
         return tuple(found for _, found in told.values())
 
     def _report(self, known: "_Known") -> PodReport:
-        pod, view = known.pod, known.view
+        pod, view, ended = known.pod, known.view, known.ended
+        status = pod_status(
+            pod if ended is None else replace(pod, delete_grace_s=ended.grace_s),
+            view,
+            known.waits,
+            known.health,
+            host_ip=self._host_ip,
+            accepted_at_ms=known.accepted_at_ms,
+            images=known.images,
+        )
         return PodReport(
             uid=pod.uid,
             namespace=pod.namespace,
             name=pod.name,
-            status=pod_status(
-                pod,
-                view,
-                known.waits,
-                known.health,
-                host_ip=self._host_ip,
-                accepted_at_ms=known.accepted_at_ms,
-            ),
+            status=status if ended is None else over(status, ended),
             is_gone=pod.delete_grace_s is not None and view.is_empty and not known.is_busy,
         )
 
@@ -154,7 +165,9 @@ class _Known(Struct, frozen=True):
     view: PodView
     waits: Mapping[tuple[str, str], Wait]
     health: Health
+    images: Mapping[str, tuple[str, ...]]
     accepted_at_ms: int
+    ended: Ended | None
     is_busy: bool
 
 

@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 from proto.settings import NATS_URLS, one_of
 
 _AMOUNT = Meta(pattern=r"^([0-9]+(\.[0-9]+)?(m|k|M|G|T|Ki|Mi|Gi|Ti)?)?$")
+_SIZE = Meta(pattern=r"^[0-9]+(k|M|G|Ki|Mi|Gi)?$")
 _NAME = Meta(pattern=r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*)?$")
 """As Kubernetes wants a node's name; empty for the default."""
 
@@ -60,6 +61,67 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     10.7, 21.8 and 21.1 containers in a holder's network. On two busy ones it removed 50 pods in
     11 to 14 s by 4 at a time, and in 15 to 19 s by 8.
     """
+    docker_config: Annotated[
+        str,
+        _doc(
+            "Docker's own configuration, whose credentials are tried after those of pods (default: "
+            "config.json in $DOCKER_CONFIG or ~/.docker)"
+        ),
+    ] = ""
+    image_pulls: Annotated[int, Meta(ge=1), _doc("images pulled at once")] = 4
+    image_pull_progress_deadline_s: Annotated[
+        float, Meta(gt=0), _doc("seconds without progress after which a pull is given up")
+    ] = 60.0
+    """Source: cri-dockerd, --image-pull-progress-deadline."""
+    image_gc_high_percent: Annotated[
+        int, Meta(ge=0, le=100), _doc("disk use that makes unused images go; 100: never")
+    ] = 85
+    image_gc_low_percent: Annotated[
+        int, Meta(ge=0, le=100), _doc("disk use down to which unused images go then")
+    ] = 80
+    image_gc_min_age_s: Annotated[
+        float, Meta(ge=0), _doc("seconds that an unused image is kept at least")
+    ] = 120.0
+    """Source of the three: the kubelet's imageGC… and imageMinimumGCAge."""
+    image_gc_period_s: Annotated[
+        float, Meta(gt=0), _doc("seconds between two looks at the images and their disk")
+    ] = 300.0
+    """Source: the kubelet, ImageGCPeriod."""
+    eviction_thresholds: Annotated[
+        dict[str, str],
+        _doc(
+            "when pods are evicted, besides the defaults: memory.available, nodefs.available, "
+            "nodefs.inodesFree, imagefs.available, imagefs.inodesFree or pid.available, as "
+            "signal=quantity or signal=percent%%; 0 for never"
+        ),
+    ] = {}
+    eviction_period_s: Annotated[
+        float, Meta(gt=0), _doc("seconds between two looks at what the node is short of")
+    ] = 10.0
+    eviction_transition_s: Annotated[
+        float, Meta(ge=0), _doc("seconds that a condition of pressure outlives its cause")
+    ] = 300.0
+    """Source of both: the kubelet, its monitoring interval and evictionPressureTransitionPeriod."""
+    eviction_grace_s: Annotated[
+        int, Meta(ge=1), _doc("seconds that the containers of an evicted pod get to end, at most")
+    ] = 1
+    """Source: the kubelet, immediateEvictionGracePeriodSeconds."""
+    shutdown_grace_period_s: Annotated[
+        int,
+        Meta(ge=0),
+        _doc(
+            "seconds in which SIGTERM ends all pods, as a host that goes off should; 0: they run on"
+        ),
+    ] = 0
+    shutdown_grace_critical_s: Annotated[
+        int, Meta(ge=0), _doc("seconds of those that are left to critical pods, which end last")
+    ] = 0
+    container_log_max_size: Annotated[
+        str, _SIZE, _doc("size of a file of a container's output, as a quantity")
+    ] = "10Mi"
+    container_log_max_files: Annotated[
+        int, Meta(ge=1), _doc("files of output kept of each container")
+    ] = 5
     max_pods: Annotated[int, Meta(ge=0), _doc("pods that this node takes")] = 110
     cpu: Annotated[
         str, _AMOUNT, _doc("CPU capacity as a quantity (default: all of the host's)")

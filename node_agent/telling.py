@@ -63,9 +63,14 @@ class Teller:
             message=told.message,
             at_ms=self._now_ms(),
             field_path=field_path(container, self._spec_of(pod.uid)),
+            series=told.series,
         )
         with contextlib.suppress(asyncio.QueueFull):
             self._events.put_nowait(event)
+
+    def tell_node(self, told: Told) -> None:
+        """Something happened to the node itself."""
+        self.tell(PodKey("", "", ""), "", told)
 
     def _now_ms(self) -> int:
         """Now, or just after what was told last: events are read in the order of their times."""

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from proto.kinds.node import ContainerImage, NodeSystemInfo
 from proto.kinds.pod import PodSpec, PodStatus
+from proto.meta import Condition
 
 TIME_MS_MAX = 253_402_300_799_999
 """The end of the year 9999, epoch milliseconds: later times have no RFC 3339 text."""
@@ -168,6 +169,8 @@ class NodeFacts(Message, frozen=True, kw_only=True):
             empty when silence alone must count as the loss of the host.
         engine_error: Why Docker does not answer; empty when it does.
         volumes_folder: Where the agent keeps stored volumes that are folders.
+        is_shutting_down: The host goes off: the pods are being ended, or are.
+        conditions: What the node is short of, and what not; empty before it was looked at.
     """
 
     capacity: Mapping[str, str] = {}
@@ -179,6 +182,8 @@ class NodeFacts(Message, frozen=True, kw_only=True):
     images: tuple[ContainerImage, ...] = ()
     engine_error: str = ""
     volumes_folder: str = ""
+    is_shutting_down: bool = False
+    conditions: tuple[Condition, ...] = ()
 
 
 class NodeReport(Message, frozen=True, kw_only=True):
@@ -211,9 +216,12 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     """Something an agent did to a pod, for ``kubectl get events``. At most once, by design.
 
     Attributes:
+        pod: Empty: it happened to the node.
         type: ``Normal`` or ``Warning``.
         at_ms: Epoch milliseconds.
         field_path: ``spec.containers{web}``, or empty for the pod as a whole.
+        series: Events of one reason and series are one event, whose message is the last; empty:
+            those of one message are.
     """
 
     node: str
@@ -225,6 +233,7 @@ class NodeEvent(Message, frozen=True, kw_only=True):
     message: str
     at_ms: Annotated[int, Meta(ge=0, le=TIME_MS_MAX)]
     field_path: str = ""
+    series: str = ""
 
 
 class Usage(Message, frozen=True, kw_only=True):

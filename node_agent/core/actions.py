@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from node_agent.core import volume_actions
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import HookKind
+from node_agent.core.observed import Credential, HookKind, PullKey
 from node_agent.core.question import Question
 from node_agent.core.volume_actions import Mount, VolumeAction
 
@@ -70,11 +70,23 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
 
 
 class PullImage(Struct, frozen=True):
-    """Fetch an image for everything that waits for it: (pod, container)."""
+    """Fetch an image for everything that waits for it: (pod, container).
+
+    Attributes:
+        credentials: What the registry may be told, in this order.
+        lacking: Pods with the names of their secrets that cannot be used.
+    """
 
     image: str
     wanted_by: tuple[tuple[PodKey, str], ...]
     cause: str
+    credentials: tuple[Credential, ...] = ()
+    lacking: tuple[tuple[PodKey, tuple[str, ...]], ...] = ()
+
+    @property
+    def key(self) -> PullKey:
+        """Under what it is remembered."""
+        return PullKey(self.image, self.credentials)
 
 
 class ClaimSandbox(Struct, frozen=True):

@@ -1,5 +1,7 @@
 """From a pod's spec to what Docker is told."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from node_agent.core import naming, volumes
@@ -69,6 +71,15 @@ def sandbox_config(node: str, pod: AssignedPod) -> SandboxConfig:
         ports=_published(pod),
         tmpfs=volumes.tmpfs(pod),
     )
+
+
+def pool_config(host: Host, taken: Collection[str]) -> SandboxConfig:
+    """A holder for the pool, under a name that none has."""
+    # Names are the engine's: a node of another cluster may be called like this one.
+    prefix = f"{host.cluster}-" if host.cluster else ""
+    names = (naming.pool_name(host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
+    free = next(name for name in names if name not in taken)
+    return SandboxConfig(name=free, labels=naming.sandbox_labels(host.name))
 
 
 def container_config(

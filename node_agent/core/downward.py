@@ -44,7 +44,7 @@ def field(pod: AssignedPod, path: str, *, pod_ip: str = "", host_ip: str = "") -
         "metadata.namespace": pod.namespace,
         "metadata.uid": pod.uid,
         "spec.nodeName": pod.spec.node_name,
-        "spec.serviceAccountName": "default",
+        "spec.serviceAccountName": pod.spec.service_account_name or "default",
         "status.hostIP": host_ip,
         "status.podIP": pod_ip,
     }.get(path, "")

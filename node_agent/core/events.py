@@ -1,5 +1,7 @@
 """What people read in ``kubectl get events``. Source of the words: the kubelet."""
 
+from collections.abc import Sequence
+
 from msgspec import Struct
 
 from proto.kinds.pod import PodSpec
@@ -9,11 +11,16 @@ WARNING = "Warning"
 
 
 class Told(Struct, frozen=True):
-    """One line for people."""
+    """One line for people.
+
+    Attributes:
+        series: What it tells more of, in place of what was told before; see `NodeEvent`.
+    """
 
     type: str
     reason: str
     message: str
+    series: str = ""
 
 
 def field_path(container: str, spec: PodSpec | None) -> str:
@@ -36,12 +43,35 @@ def field_path(container: str, spec: PodSpec | None) -> str:
 
 def pulling(image: str) -> Told:
     """A pull began."""
-    return Told(NORMAL, "Pulling", f'Pulling image "{image}"')
+    return Told(NORMAL, "Pulling", f'Pulling image "{image}"', image)
 
 
-def pulled(image: str, took_ms: int) -> Told:
+def pull_progress(image: str, done_bytes: int, total_bytes: int) -> Told:
+    """How far a long one is, of what is known to be needed."""
+    amount = f"{done_bytes / 2**20:.1f} of {total_bytes / 2**20:.1f} MiB"
+    return Told(NORMAL, "Pulling", f'Pulling image "{image}": {amount}', image)
+
+
+def pulled(image: str, took_ms: int, with_waiting_ms: int, size_bytes: int) -> Told:
     """A pull ended well."""
-    return Told(NORMAL, "Pulled", f'Successfully pulled image "{image}" in {took_ms / 1000:.3g}s')
+    took = f"{_seconds(took_ms)} ({_seconds(with_waiting_ms)} including waiting)"
+    text = f'Successfully pulled image "{image}" in {took}. Image size: {size_bytes} bytes.'
+    return Told(NORMAL, "Pulled", text)
+
+
+def _seconds(ms: int) -> str:
+    """As Go prints a duration below a minute."""
+    return f"{ms}ms" if ms < 1000 else f"{ms / 1000:g}s"
+
+
+def no_pull_secret(names: Sequence[str]) -> Told:
+    """Secrets to pull images with are not there, or not what they should be."""
+    text = f"Unable to retrieve some image pull secrets ({', '.join(names)})"
+    return Told(
+        WARNING,
+        "FailedToRetrieveImagePullSecret",
+        f"{text}; attempting to pull the image may not succeed.",
+    )
 
 
 def present(image: str) -> Told:
@@ -58,6 +88,37 @@ def fell_back(image: str, error: str) -> Told:
 def pull_failed(image: str, error: str) -> Told:
     """A pull failed."""
     return Told(WARNING, "Failed", f'Failed to pull image "{image}": {error}')
+
+
+def images_stay(wanted_bytes: int, found_bytes: int) -> Told:
+    """The disk is full, and not of images."""
+    text = (
+        "Failed to garbage collect required amount of images. "
+        f"Attempted to free {wanted_bytes} bytes, but only found {found_bytes} bytes eligible to "
+        "free."
+    )
+    return Told(WARNING, "FreeDiskSpaceFailed", text, "images")
+
+
+def image_gc_failed(error: str) -> Told:
+    """Images could not be looked after."""
+    return Told(WARNING, "ImageGCFailed", error)
+
+
+def evicted(message: str) -> Told:
+    """A pod has to go, since the node runs low."""
+    return Told(WARNING, "Evicted", message)
+
+
+def reclaiming(resource: str) -> Told:
+    """The node runs low."""
+    return Told(WARNING, "EvictionThresholdMet", f"Attempting to reclaim {resource}")
+
+
+def node_status(node: str, reason: str) -> Told:
+    """A condition of the node changed. Source: the kubelet, recordNodeStatusEvent."""
+    word = reason.replace("Kubelet", "Node", 1)
+    return Told(NORMAL, word, f"Node {node} status is now: {word}")
 
 
 def created(container: str) -> Told:
@@ -132,4 +193,6 @@ def backing_off(reason: str, message: str) -> Told:
         return failed(message)
     if reason == "ErrImageNeverPull":
         return Told(WARNING, "ErrImageNeverPull", message)
+    if reason == "InvalidImageName":
+        return Told(WARNING, "InspectFailed", message)
     return Told(NORMAL, "BackOff", message)

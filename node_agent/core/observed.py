@@ -140,6 +140,24 @@ class Failure(Struct, frozen=True):
         return self.at_ms + min(RETRY_MAX_MS, 1000 << min(self.count - 1, 5))
 
 
+class Credential(Struct, frozen=True):
+    """What a registry is told. Never written anywhere, so it hides when it is printed."""
+
+    username: str = ""
+    password: str = ""
+    identity_token: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.username!r}, …)"
+
+
+class PullKey(Struct, frozen=True):
+    """An image as somebody may have it: what one pod's secrets open is not open to all."""
+
+    image: str
+    credentials: tuple[Credential, ...] = ()
+
+
 class Pull(Struct, frozen=True):
     """What became of the last pulls of one image.
 
@@ -150,6 +168,21 @@ class Pull(Struct, frozen=True):
 
     done_at_ms: int = 0
     failure: Failure | None = None
+
+
+class Ended(Struct, frozen=True):
+    """A pod that is over before its time, by the node's own doing.
+
+    Attributes:
+        reason: ``Evicted`` or ``Terminated``; with `message` as its status has them.
+        grace_s: What its containers get.
+        at_ms: When that was decided.
+    """
+
+    reason: str
+    message: str
+    grace_s: int
+    at_ms: int
 
 
 class HookKind(StrEnum):
@@ -184,13 +217,14 @@ class Memory(Struct, frozen=True, kw_only=True):
         hooks: By container id. Whether a container that an earlier agent started has run its hook
             is not known, nor is it run again, as in Kubernetes.
         pulling: Images that are being pulled, as the pod names them.
-        pulls: By image: what became of it.
+        pulls: What became of those that were.
         failures: By pod uid and container name; the name is empty for the sandbox, and no
             container's for volumes.
         stuck: By id: holders and containers that could not be killed or removed.
         fetching: Contents that are being asked for.
         unfetched: Contents that could not be had.
         worked_at_ms: When an action on a pod last ended.
+        ended: By pod uid: those that are over. Kept on disk, too.
     """
 
     accepted_at_ms: Mapping[str, int] = {}
@@ -199,13 +233,14 @@ class Memory(Struct, frozen=True, kw_only=True):
     busy: frozenset[str | None] = frozenset()
     signalled_at_ms: Mapping[str, int] = {}
     hooks: Mapping[tuple[str, HookKind], Hook] = {}
-    pulling: frozenset[str] = frozenset()
-    pulls: Mapping[str, Pull] = {}
+    pulling: frozenset[PullKey] = frozenset()
+    pulls: Mapping[PullKey, Pull] = {}
     failures: Mapping[tuple[str, str], Failure] = {}
     stuck: Mapping[str, Failure] = {}
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
+    ended: Mapping[str, Ended] = {}
 
 
 class Observed(Struct, frozen=True, kw_only=True):
@@ -290,9 +325,11 @@ def image_names(image: str) -> tuple[str, ...]:
 
     >>> image_names("web"), image_names("docker.io/library/web:2")
     (('web:latest',), ('web:2',))
-    >>> image_names("registry:5000/a/web@sha256:12")
+    >>> image_names("registry:5000/a/web:1@sha256:12")
     ('registry:5000/a/web@sha256:12',)
     """
-    name = image.removeprefix("docker.io/").removeprefix("library/")
-    last = name.rpartition("/")[2]
-    return (name,) if ":" in last or "@" in last else (f"{name}:latest",)
+    name, at, digest = image.removeprefix("docker.io/").removeprefix("library/").partition("@")
+    path, slash, last = name.rpartition("/")
+    if digest:
+        return (f"{path}{slash}{last.partition(':')[0]}{at}{digest}",)
+    return (name,) if ":" in last else (f"{name}:latest",)

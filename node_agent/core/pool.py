@@ -1,7 +1,7 @@
 """Holders that are kept ready, because making one is more than half of a pod's start."""
 
-from node_agent.core import naming
-from node_agent.core.actions import CreateSandbox, RemoveSandbox, SandboxConfig, StartSandbox
+from node_agent.core import configs
+from node_agent.core.actions import CreateSandbox, RemoveSandbox, StartSandbox
 from node_agent.core.configs import Host
 from node_agent.core.observed import Observed, Sandbox, State
 
@@ -38,13 +38,5 @@ def step(
         return RemoveSandbox(None, unused.id, "not of use to the pool")
     if unstarted:
         return StartSandbox(None, unstarted[0].id, "created")
-    config = SandboxConfig(name=_free_name(seen, host), labels=naming.sandbox_labels(host.name))
-    return CreateSandbox(None, config, "the pool is short")
-
-
-def _free_name(seen: Observed, host: Host) -> str:
     taken = {sandbox.name for sandbox in seen.sandboxes}
-    # Names are the engine's: a node of another cluster may be called like this one.
-    prefix = f"{host.cluster}-" if host.cluster else ""
-    names = (naming.pool_name(host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
-    return next(name for name in names if name not in taken)
+    return CreateSandbox(None, configs.pool_config(host, taken), "the pool is short")

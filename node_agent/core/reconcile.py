@@ -11,6 +11,8 @@ holder → its volumes removed → gone.
 
 from collections.abc import Mapping
 
+from msgspec.structs import replace
+
 from node_agent.core import configs, ending, images, initial, mounting, naming, pool, restart
 from node_agent.core.actions import (
     Action,
@@ -19,7 +21,6 @@ from node_agent.core.actions import (
     CreateSandbox,
     KillContainer,
     Plan,
-    PullImage,
     RemoveContainer,
     RemoveSandbox,
     RunHook,
@@ -28,7 +29,7 @@ from node_agent.core.actions import (
     Wait,
 )
 from node_agent.core.configs import Host
-from node_agent.core.contents import Absent, Awaited
+from node_agent.core.contents import Absent, Awaited, Sources
 from node_agent.core.ending import End
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
@@ -70,25 +71,18 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         if key.uid in observed.memory.busy:
             continue
         pod, view = wanted.get(key), views.get(key, PodView())
+        ended = observed.memory.ended.get(key.uid)
         if pod is None or pod.delete_grace_s is not None:
             planner.take_down(key, pod, view)
+        elif ended is not None:
+            grace_s = min(ended.grace_s, configs.grace_s(pod))
+            planner.take_down(key, replace(pod, delete_grace_s=grace_s), view)
         else:
             planner.bring_up(key, pod, view)
     planner.pull()
     planner.know(desired)
     planner.stock_pool()
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
-
-
-def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
-    if initial.has_failed(pod, view):
-        return True
-    newest = [view.newest(spec.name) for spec in pod.spec.containers]
-    return all(
-        c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
-        for c in newest
-    )
 
 
 class _Planner:
@@ -100,7 +94,7 @@ class _Planner:
         self._host = host
         self._now_ms = now_ms
         self._stock = [s for s in pool.holders(observed) if s.state is State.RUNNING]
-        self._images: dict[str, list[tuple[PodKey, str]]] = {}
+        self._pulls = images.Pulls()
         self._wakes: list[int] = []
         self.actions: list[Action] = []
         self.waits: list[Wait] = []
@@ -160,7 +154,7 @@ class _Planner:
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its volumes first, then its holder, then its containers."""
-        if is_finished(pod, view):
+        if restart.is_finished(pod, view):
             self._finish(key, pod, view)
             return
         if pod.spec.volumes and not self._has_volumes(key, pod, view):
@@ -353,17 +347,9 @@ class _Planner:
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
             since_ms = max(since_ms, self._life(ended).ended_ms)
-        found = images.step(spec, self._observed, needed_since_ms=since_ms, now_ms=self._now_ms)
-        match found:
-            case images.Needed():
-                self._images.setdefault(spec.image, []).append((key, spec.name))
-                return
-            case images.Held():
-                wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
-                self.waits.append(wait)
-                return
-            case images.Ready():
-                pass
+        sources = mounting.sources(pod, self._observed)
+        if not self._has_image(key, pod, spec, sources, since_ms):
+            return
         if self._is_held_back(key, spec.name):
             return
         target = spec.target_container_name if isinstance(spec, EphemeralContainer) else ""
@@ -382,7 +368,7 @@ class _Planner:
                 pod,
                 spec,
                 sandbox,
-                mounting.sources(pod, self._observed),
+                sources,
                 attempt=attempt,
                 backoff=(
                     restart.restarts_in_a_row(ended, self._life(ended)) + 1
@@ -402,6 +388,23 @@ class _Planner:
 
     def _life(self, ended: Container) -> Lifetime:
         return self._memory.lifetimes.get(ended.id) or Lifetime.of(ended)
+
+    def _has_image(
+        self, key: PodKey, pod: AssignedPod, spec: ContainerSpec, sources: Sources, since_ms: int
+    ) -> bool:
+        """Whether it may be used; if not, what is done or waited for."""
+        found = images.step(
+            pod, spec, self._observed, sources, needed_since_ms=since_ms, now_ms=self._now_ms
+        )
+        match found:
+            case images.Needed():
+                self._pulls.add(found, key, spec.name)
+            case images.Held():
+                wait = Wait(key, spec.name, found.reason, found.message, found.until_ms)
+                self.waits.append(wait)
+            case images.Ready():
+                return True
+        return False
 
     def _is_held_back(self, key: PodKey, container: str) -> bool:
         """Whether Docker refused this lately, so that it should be left alone for a while."""
@@ -427,8 +430,7 @@ class _Planner:
 
     def pull(self) -> None:
         """Each image that is missing, once for all that wait for it."""
-        for image, wanted_by in sorted(self._images.items()):
-            self.actions.append(PullImage(image, tuple(wanted_by), "the image is needed"))
+        self.actions += self._pulls.actions(self._memory.pulling)
 
     def know(self, desired: Mapping[str, AssignedPod]) -> None:
         """Ask what pods need to know, and forget what none does."""

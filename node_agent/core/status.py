@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from node_agent.core import initial, restart
 from node_agent.core.actions import Wait
 from node_agent.core.health import Health
-from node_agent.core.observed import Container, PodView, State
+from node_agent.core.images import pullable
+from node_agent.core.observed import Container, Ended, PodView, State
 from proto.kinds.container import (
     Container as ContainerSpec,
     ContainerState,
@@ -39,6 +40,7 @@ def pod_status(
     *,
     host_ip: str,
     accepted_at_ms: int,
+    images: Mapping[str, tuple[str, ...]] | None = None,
 ) -> PodStatus:
     """The status a kubelet would report.
 
@@ -49,10 +51,12 @@ def pod_status(
         health: What probes say of its containers.
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
+        images: By id: the names of those that are here.
     """
 
     def status_of(spec: ContainerSpec) -> ContainerStatus:
-        return _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
+        wait = waits.get((pod.uid, spec.name))
+        return _container_status(pod, spec, view, wait, health, images or {})
 
     sandbox = view.sandbox
     pending = initial.pending(pod, view, sandbox, health)
@@ -134,13 +138,37 @@ def _initialized(
     )
 
 
+def over(status: PodStatus, ended: Ended) -> PodStatus:
+    """The status of a pod that its node has ended, of which it says so once nothing of it runs.
+
+    Args:
+        status: As of a pod that is being deleted.
+        ended: Why.
+    """
+    containers = (*status.init_container_statuses, *status.container_statuses)
+    if any(container.state.running for container in containers):
+        return status
+    conditions = tuple(
+        replace(c, reason="PodFailed", message="") if c.status == "False" else c
+        for c in status.conditions
+    )
+    return replace(
+        status, phase="Failed", reason=ended.reason, message=ended.message, conditions=conditions
+    )
+
+
 def waiting_reason(status: ContainerStatus) -> str:
     """Why a container does not run yet; empty when it does or did."""
     return status.state.waiting.reason if status.state.waiting else ""
 
 
 def _container_status(
-    pod: AssignedPod, spec: ContainerSpec, view: PodView, wait: Wait | None, health: Health
+    pod: AssignedPod,
+    spec: ContainerSpec,
+    view: PodView,
+    wait: Wait | None,
+    health: Health,
+    images: Mapping[str, tuple[str, ...]],
 ) -> ContainerStatus:
     attempts = view.attempts.get(spec.name, ())
     newest = attempts[0] if attempts else None
@@ -152,8 +180,8 @@ def _container_status(
     shown = newest or previous
     return ContainerStatus(
         name=spec.name,
-        image=spec.image,
-        image_id=f"docker://{shown.image_id}" if shown and shown.image_id else "",
+        image=(shown.image if shown else "") or spec.image,
+        image_id=_image_id(shown, images) if shown else "",
         container_id=f"docker://{shown.id}" if shown else "",
         ready=is_running and newest is not None and health.is_ready(spec, newest.id),
         started=is_running and newest is not None and health.has_started(spec, newest.id),
@@ -165,6 +193,13 @@ def _container_status(
             else ContainerState()
         ),
     )
+
+
+def _image_id(shown: Container, images: Mapping[str, tuple[str, ...]]) -> str:
+    """By what its registry calls it, where it came from one. Source: cri-dockerd, toImageID."""
+    if digest := pullable(shown.image, images.get(shown.image_id, ())):
+        return f"docker-pullable://{digest}"
+    return f"docker://{shown.image_id}" if shown.image_id else ""
 
 
 def _state(

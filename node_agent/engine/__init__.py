@@ -9,14 +9,14 @@ Every verb ends within a deadline, but for `pull`, `LogStream.read`, `EventStrea
 `EngineFailure`; what else, it says.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, State
+from node_agent.core.observed import Container, Credential, Sandbox, State
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from proto.errors import Retryable
@@ -37,6 +37,8 @@ class EngineInfo(Struct, frozen=True, kw_only=True):
     operating_system: str = "linux"
     os_image: str = ""
     kernel_version: str = ""
+    root_dir: str = ""
+    """Where it keeps images and containers; empty where it does not say."""
 
 
 class Listed(Struct, frozen=True, order=True):
@@ -53,6 +55,13 @@ class Image(Struct, frozen=True):
     id: str
     names: tuple[str, ...]
     size_bytes: int = 0
+
+
+class Progress(Struct, frozen=True):
+    """How far a pull is, of the layers whose size is known by now."""
+
+    done_bytes: int = 0
+    total_bytes: int = 0
 
 
 class EngineVolume(Struct, frozen=True):
@@ -227,11 +236,33 @@ class Engine(Protocol):
         """The images that are here."""
         ...
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """Fetch an image. Takes as long as it takes.
+
+        Args:
+            image: Its name; without a tag or a digest the tag ``latest``.
+            credential: What to tell its registry.
+            on_progress: Called with everything that the registry, or the disk, is done with.
 
         Raises:
             Rejected: The registry has no such image, or does not give it to us.
+        """
+        ...
+
+    async def images_in_use(self) -> frozenset[str]:
+        """Ids of those that any container was made of, whoever made it."""
+        ...
+
+    async def remove_image(self, image: Image) -> None:
+        """Remove an image under all of its names; nothing when it is gone already.
+
+        Raises:
+            AlreadyExists: A container has it, or another image is made of it.
         """
         ...
 
@@ -309,6 +340,13 @@ class Engine(Protocol):
         Raises:
             NotFound: There is no such thing.
             BadRequest: It does not run.
+        """
+        ...
+
+    async def written(self) -> Mapping[str, int]:
+        """By id: the bytes that this node's containers have written to their own file systems.
+
+        It is looked for on the disk: nothing to ask for often.
         """
         ...
 

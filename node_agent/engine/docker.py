@@ -18,7 +18,7 @@ import aiohttp
 
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
-from node_agent.core.observed import Container, Sandbox
+from node_agent.core.observed import Container, Credential, Sandbox, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
@@ -32,15 +32,20 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    Progress,
     cgroups,
     pause,
+    pulling,
 )
 from node_agent.engine.console import DockerConsole
 from node_agent.engine.frames import Deframer
 from node_agent.engine.hijack import hijack
 from node_agent.engine.hostname import set_hostname
 from node_agent.engine.inspection import (
+    LOG_LIMITS,
+    LogLimits,
     created_config,
+    parse_images,
     parse_inspection,
     parse_state,
     parse_stats,
@@ -52,9 +57,6 @@ from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, Unkno
 
 DEADLINE_S = 60.0
 """For one answer. A start takes 0.1 to 3 s on two busy cores; dockerd's own locks may add."""
-
-PULL_DEADLINE_S = 1800.0
-"""For a whole image: ten gigabytes over 50 Mbit/s."""
 
 DETACH_KEYS = "ctrl-@,ctrl-],ctrl-@,ctrl-]"
 """Docker takes a terminal away from who types these. Its default begins with Ctrl-P, which shells
@@ -70,7 +72,13 @@ class Docker:
     """The engine behind one socket, for one node of one cluster."""
 
     def __init__(
-        self, url: str, node: str, cluster: str = "", *, cgroup_root: Path = cgroups.ROOT
+        self,
+        url: str,
+        node: str,
+        cluster: str = "",
+        *,
+        logs: LogLimits = LOG_LIMITS,
+        cgroup_root: Path = cgroups.ROOT,
     ) -> None:
         """Connects when first used.
 
@@ -78,12 +86,16 @@ class Docker:
             url: ``unix:///var/run/docker.sock`` or ``tcp://host:port``.
             node: Whose objects to see and make.
             cluster: Of the node; nodes of other clusters may have its name.
+            logs: How much of each container's output to keep.
             cgroup_root: Where the kernel's counts would be, if they can be seen from here.
         """
         self._docker = aiodocker.Docker(url=url)
         self._url = url
         self._node = node
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
+        labels = [f"{name}={value}" for name, value in self._ours.items()]
+        self._filters = json.dumps({"label": labels})
+        self._logs = logs
         self._cgroup_root = cgroup_root
         self._has_holder_image = False
 
@@ -108,14 +120,13 @@ class Docker:
             operating_system=found.get("OSType", "linux"),
             os_image=found.get("OperatingSystem", ""),
             kernel_version=found.get("KernelVersion", ""),
+            root_dir=found.get("DockerRootDir", ""),
         )
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
-        labels = [f"{name}={value}" for name, value in self._ours.items()]
-        filters = json.dumps({"label": labels})
         async with _translated():
-            found = await self._docker.containers.list(all="1", filters=filters)
+            found = await self._docker.containers.list(all="1", filters=self._filters)
         return [
             Listed(c.id, c["Names"][0].removeprefix("/"), parse_state(c["State"])) for c in found
         ]
@@ -133,29 +144,44 @@ class Docker:
         """See `Engine`."""
         async with _translated():
             found = await self._docker.images.list()
-        return [
-            Image(
-                image["Id"],
-                tuple(
-                    name
-                    for name in (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
-                    if "<none>" not in name
-                ),
-                image["Size"],
-            )
-            for image in found
-        ]
+        return parse_images(found)
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """See `Engine`."""
-        async with _translated(PULL_DEADLINE_S):
-            await self._docker.images.pull(image)
+        try:
+            async with _translated(None):
+                response = await self._docker._do_query(  # noqa: SLF001
+                    "images/create",
+                    "POST",
+                    params={"fromImage": image_names(image)[0]},  # no tag would mean all of them
+                    headers=pulling.headers(image, credential),
+                    timeout=_STREAMING,
+                )
+                await pulling.follow(response, on_progress)
+        except EngineFailure as error:
+            raise pulling.refusal(str(error)) from error
+
+    async def images_in_use(self) -> frozenset[str]:
+        """See `Engine`."""
+        found = await self._ask("GET", "containers/json", params={"all": 1})
+        return frozenset(container["ImageID"] for container in found)
+
+    async def remove_image(self, image: Image) -> None:
+        """See `Engine`."""
+        # By its names first: never by force, which would take it from containers that ended.
+        for name in image.names or (image.id,):
+            with contextlib.suppress(NotFound):  # gone, with the name before
+                async with _translated():
+                    await self._docker.images.delete(name)
 
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
-        labels = [f"{name}={value}" for name, value in self._ours.items()]
-        params = {"filters": json.dumps({"label": labels})}
-        found = await self._ask("GET", "volumes", params=params)
+        found = await self._ask("GET", "volumes", params={"filters": self._filters})
         return parse_volumes(found["Volumes"] or ())
 
     async def create_volume(self, config: TmpfsConfig) -> None:
@@ -186,7 +212,7 @@ class Docker:
 
     async def create_container(self, config: ContainerConfig) -> str:
         """See `Engine`."""
-        return await self._create(config.name, created_config(config, self._ours))
+        return await self._create(config.name, created_config(config, self._ours, self._logs))
 
     async def _create(self, name: str, config: Mapping[str, Any]) -> str:
         async with _translated():
@@ -246,6 +272,12 @@ class Docker:
         if told is None:
             raise BadRequest(f"container {id} does not run")
         return told
+
+    async def written(self) -> Mapping[str, int]:
+        """See `Engine`."""
+        how: dict[str, int | str] = {"all": 1, "size": 1, "filters": self._filters}
+        found = await self._ask("GET", "containers/json", params=how)
+        return {container["Id"]: container.get("SizeRw", 0) for container in found}
 
     async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
         """See `Engine`."""
@@ -411,7 +443,7 @@ class DockerEvents:
 
 
 @contextlib.asynccontextmanager
-async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
+async def _translated(deadline_s: float | None = DEADLINE_S) -> AsyncIterator[None]:
     """A deadline, and our errors for aiodocker's."""
     try:
         async with asyncio.timeout(deadline_s):
@@ -419,7 +451,7 @@ async def _translated(deadline_s: float = DEADLINE_S) -> AsyncIterator[None]:
     except aiodocker.DockerError as error:
         raise _translation(error) from error
     except TimeoutError as error:
-        raise UnknownResult(f"Docker did not answer within {deadline_s:.0f} s") from error
+        raise UnknownResult(f"Docker did not answer within {deadline_s or 0:.0f} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise Unavailable(f"Docker does not answer: {error}") from error
 
@@ -434,6 +466,4 @@ def _translation(error: aiodocker.DockerError) -> Exception:
         return AlreadyExists(text)
     if 400 <= error.status < 500:
         return BadRequest(text)
-    if error.status == 0 and any(word in text for word in ("not found", "denied", "unauthorized")):
-        return NotFound(text)  # told in the middle of a pull's progress
     return EngineFailure(text)

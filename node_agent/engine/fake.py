@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Sandbox, State, image_names
+from node_agent.core.observed import Container, Credential, Sandbox, State, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
@@ -29,6 +29,7 @@ from node_agent.engine import (
     Image,
     Listed,
     LogOptions,
+    Progress,
 )
 from node_agent.engine.fake_console import EXIT_CODES, FakeConsole
 from node_agent.engine.fake_streams import FakeEvents, FakeLogs
@@ -80,11 +81,17 @@ class FakeEngine:
         """Every pull that was asked for, in order."""
         self.registry: set[str] = set()
         """Images that can be pulled, under the names that manifests use."""
+        self.private: dict[str, Credential] = {}
+        """What the registry wants to be told for some of them."""
+        self.progress: dict[str, Sequence[float]] = {}
+        """How long a pull takes to each word of progress, seconds."""
         self.is_registry_reachable = True
         self.ignores_signals: Callable[[Container], bool] = lambda _: False
         """Which containers take no notice of being asked to end."""
         self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
         """What a container uses all the time: thousandths of a core, and bytes."""
+        self.writes: Callable[[Sandbox | Container], int] = lambda _: 0
+        """What a container has written to its own disk, bytes."""
         self.exit_codes = dict(EXIT_CODES)
         """By program: how it ends when it is executed, if not with 0."""
         self.fails: Callable[[str, str], str] = lambda _verb, _name: ""
@@ -172,7 +179,8 @@ class FakeEngine:
     async def info(self) -> EngineInfo:
         """See `Engine`."""
         await self._delay("look", "")
-        return EngineInfo(version="fake", cpus=4, memory_bytes=8 << 30, architecture="x86_64")
+        kind = {"version": "fake", "architecture": "x86_64", "root_dir": "/engine"}
+        return EngineInfo(**kind, cpus=4, memory_bytes=8 << 30)
 
     async def list(self) -> Sequence[Listed]:
         """See `Engine`."""
@@ -189,16 +197,38 @@ class FakeEngine:
         await self._delay("look", "")
         return list(self._images.values())
 
-    async def pull(self, image: str) -> None:
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
         """See `Engine`."""
         self.pulls.append(image)
         await self._delay("pull", image)
+        for took_s in self.progress.get(image, ()):
+            await asyncio.sleep(took_s)
+            if on_progress is not None:
+                on_progress(Progress(1 << 20, 2 << 20))
         if not self.is_registry_reachable:
             raise EngineFailure("Get https://registry/v2/: dial tcp: lookup registry: no such host")
-        if image not in self.registry:
+        if image not in self.registry or self.private.get(image, credential) != credential:
             raise NotFound(f"pull access denied for {image}, repository does not exist")
         self._add_image(image)
         self._tell("", "pull")
+
+    async def images_in_use(self) -> frozenset[str]:
+        """See `Engine`."""
+        await self._delay("look", "")
+        return frozenset(container.image_id for container in self.containers)
+
+    async def remove_image(self, image: Image) -> None:
+        """See `Engine`."""
+        await self._delay("remove", image.id)
+        if any(c.image_id == image.id for c in self.containers):
+            raise AlreadyExists(f"conflict: unable to remove {image.id}: a container is using it")
+        self._images = {name: i for name, i in self._images.items() if i.id != image.id}
+        self._tell("", "delete")
 
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
@@ -328,6 +358,11 @@ class FakeEngine:
         milli, memory_bytes = self.burns(found)
         ran_ms = max(0, self._clock() - found.started_at_ms)
         return Sample(self._clock() * 1_000_000, milli * ran_ms * 1_000, memory_bytes)
+
+    async def written(self) -> Mapping[str, int]:
+        """See `Engine`."""
+        await self._delay("look", "")
+        return {id: self.writes(found) for id, found in self._found.items()}
 
     async def logs(self, id: str, options: LogOptions) -> FakeLogs:
         """See `Engine`."""

@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from msgspec import Struct
+
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
-from node_agent.engine import EngineVolume
+from node_agent.engine import EngineVolume, Image
 from proto.meta import parse_time_ms
 
 CPU_SHARES_PER_CORE = 1024
@@ -136,7 +138,22 @@ def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -
     }
 
 
-def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str, Any]:
+class LogLimits(Struct, frozen=True):
+    """How much of a container's output is kept: so many files of that size.
+
+    Source: the kubelet, containerLogMaxSize and containerLogMaxFiles.
+    """
+
+    max_bytes: int = 10 << 20
+    max_files: int = 5
+
+
+LOG_LIMITS = LogLimits()
+
+
+def created_config(
+    config: ContainerConfig, ours: Mapping[str, str], logs: LogLimits
+) -> dict[str, Any]:
     """The body of ``POST /containers/create`` for a pod's container."""
     shares = config.cpu_request_milli * CPU_SHARES_PER_CORE // 1000
     body: dict[str, Any] = {
@@ -157,6 +174,10 @@ def created_config(config: ContainerConfig, ours: Mapping[str, str]) -> dict[str
             # The same again: no swap, as in Kubernetes; a limit of memory alone would double it.
             "MemorySwap": config.memory_limit_bytes,
             "Mounts": [_mount(mount, ours) for mount in config.mounts],
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": str(logs.max_bytes), "max-file": str(logs.max_files)},
+            },
         },
     }
     if config.entrypoint:
@@ -200,6 +221,16 @@ def volume_config(config: TmpfsConfig, ours: Mapping[str, str]) -> dict[str, Any
         "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": f"mode=0777{size}"},
         "Labels": {**config.labels, **ours},
     }
+
+
+def parse_images(found: Iterable[Mapping[str, Any]]) -> list[Image]:
+    """What ``GET /images/json`` says."""
+    images = []
+    for image in found:
+        names = (*(image["RepoTags"] or ()), *(image["RepoDigests"] or ()))
+        named = tuple(name for name in names if "<none>" not in name)
+        images.append(Image(image["Id"], named, image["Size"]))
+    return images
 
 
 def parse_volumes(found: Iterable[Mapping[str, Any]]) -> list[EngineVolume]:

@@ -57,6 +57,20 @@ class UpOptions(Struct, frozen=True, kw_only=True):
     is_host_lost_with_agent: bool = False
 
 
+YIELDING = (
+    "--image-gc-high-percent=100",
+    *(
+        f"--eviction-threshold={filesystem}.{signal}=0%"
+        for filesystem in ("nodefs", "imagefs")
+        for signal in ("available", "inodesFree")
+    ),
+)
+"""The machine is somebody's own: neither its images nor its full disk are the agents' business.
+
+Source: kind, whose nodes are as forgiving, for the same reason.
+"""
+
+
 class Cluster:
     """The daemons of one embedded cluster, and what can be done to its nodes."""
 
@@ -108,6 +122,7 @@ class Cluster:
             f"--docker={engine_address()}",
             f"--state-dir={self._data.folder('nodes', node)}",
             f"--sandbox-pool={max(2, POOL // self._options.nodes)}",
+            *YIELDING,
         ]
         if self._options.is_host_lost_with_agent:
             argv.append("--simulate-host-loss")

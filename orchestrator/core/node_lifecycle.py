@@ -67,26 +67,6 @@ class Probe(Struct, frozen=True):
     unreachable: int = 0
 
 
-class Observation(Struct, frozen=True):
-    """What is known of one node.
-
-    Attributes:
-        name: The node's.
-        last_beat_ms: When its agent was last heard by this leader; None: not yet.
-        probe_address: Where peers may try its host; empty when silence must count as loss.
-        probe: The last one; None when none was made.
-        engine_error: Why its Docker does not answer; empty when it does.
-        is_leaving: Its agent said that it is being stopped on purpose; its containers stay.
-    """
-
-    name: str
-    last_beat_ms: int | None = None
-    probe_address: str = ""
-    probe: Probe | None = None
-    engine_error: str = ""
-    is_leaving: bool = False
-
-
 class State(enum.StrEnum):
     """What a node is judged to be."""
 
@@ -97,7 +77,38 @@ class State(enum.StrEnum):
     AGENT_DOWN = "AgentDown"
     ENGINE_DOWN = "EngineDown"
     LEAVING = "Leaving"
+    SHUTDOWN = "Shutdown"
+    """Its host is going off, and its agent has ended its pods."""
     LOST = "Lost"
+
+
+class Observation(Struct, frozen=True):
+    """What is known of one node.
+
+    Attributes:
+        name: The node's.
+        last_beat_ms: When its agent was last heard by this leader; None: not yet.
+        probe_address: Where peers may try its host; empty when silence must count as loss.
+        probe: The last one; None when none was made.
+        engine_error: Why its Docker does not answer; empty when it does.
+        is_leaving: Its agent said that it is being stopped on purpose; its containers stay.
+        is_shutting_down: It said that its host is being shut down, and its pods are ended.
+    """
+
+    name: str
+    last_beat_ms: int | None = None
+    probe_address: str = ""
+    probe: Probe | None = None
+    engine_error: str = ""
+    is_leaving: bool = False
+    is_shutting_down: bool = False
+
+    @property
+    def parting(self) -> State | None:
+        """What its agent said when it left, or is about to; None: nothing."""
+        if self.is_shutting_down:
+            return State.SHUTDOWN
+        return State.LEAVING if self.is_leaving else None
 
 
 class Verdict(Struct, frozen=True):
@@ -190,18 +201,18 @@ def _verdict(node: Observation, memory: Memory, now_ms: int, timing: Timing) -> 
         is_suspect = silence >= timing.suspect_ms and not memory.is_holding
         must_probe = is_suspect and node.probe_address != "" and node.probe is None
         return replace(_of_speaking(node), must_probe=must_probe)
-    quiet = State.LEAVING if node.is_leaving else State.SILENT
+    quiet = node.parting or State.SILENT
     if memory.is_holding:
         return Verdict(node.name, quiet)
     if not node.probe_address:
-        is_lost = silence >= timing.lost_ms and not node.is_leaving
+        is_lost = silence >= timing.lost_ms and node.parting is None
         return Verdict(node.name, State.LOST if is_lost else quiet)
     return _of_probed(node, quiet, now_ms - silence, now_ms, timing)
 
 
 def _of_speaking(node: Observation) -> Verdict:
-    if node.is_leaving:
-        return Verdict(node.name, State.LEAVING)
+    if node.parting is not None:
+        return Verdict(node.name, node.parting)
     if node.engine_error:
         return Verdict(node.name, State.ENGINE_DOWN, node.engine_error)
     return Verdict(node.name, State.READY)
@@ -217,8 +228,7 @@ def _of_probed(
     is_over = now_ms >= probe.asked_ms + timing.probe_ms
     is_stale = now_ms >= probe.asked_ms + timing.reprobe_ms
     if probe.reachable:
-        alive = State.LEAVING if node.is_leaving else State.AGENT_DOWN
-        return Verdict(node.name, alive, must_probe=is_stale)
+        return Verdict(node.name, node.parting or State.AGENT_DOWN, must_probe=is_stale)
     if probe.unreachable and (is_over or probe.unreachable >= probe.peers):
         return Verdict(node.name, State.LOST)
     return Verdict(node.name, quiet, must_probe=is_stale)

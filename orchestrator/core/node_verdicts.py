@@ -47,6 +47,7 @@ _READY_CONDITION = {
         "AgentStopped",
         "The agent was stopped on purpose: its containers stay.",
     ),
+    State.SHUTDOWN: ("False", "NodeShutdown", "node is shutting down"),
     State.LOST: (
         "Unknown",
         LOST_REASON,
@@ -63,6 +64,7 @@ _TAINTS = {
     State.AGENT_DOWN: ((UNREACHABLE_TAINT, "NoSchedule"),),
     State.ENGINE_DOWN: ((NOT_READY_TAINT, "NoSchedule"),),
     State.LEAVING: ((UNREACHABLE_TAINT, "NoSchedule"),),
+    State.SHUTDOWN: ((NOT_READY_TAINT, "NoSchedule"),),
     State.LOST: ((UNREACHABLE_TAINT, "NoSchedule"), (UNREACHABLE_TAINT, "NoExecute")),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from orchestrator.core import node_pressure
 from orchestrator.core.decisions import Create, Decision, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.pod_ends import DISRUPTION, failed
 from orchestrator.core.storage.provision import FOLDER_ANNOTATION
@@ -70,6 +71,7 @@ def _status(old: NodeStatus, name: str, facts: NodeFacts) -> NodeStatus:
         addresses=tuple(addresses),
         node_info=facts.info,
         images=facts.images,
+        conditions=node_pressure.conditions(old.conditions, facts.conditions),
     )
 
 
@@ -87,6 +89,9 @@ def _node_changes(facts: NodeFacts, node: Node) -> list[Decision]:
     if status != node.status:
         changed = replace(node, status=status)
         return [UpdateStatus(NODES, changed, "the agent's description changed")]
+    if (taints := node_pressure.taints(node)) != node.spec.taints:
+        changed = replace(node, spec=replace(node.spec, taints=taints))
+        return [Update(NODES, changed, "what the node is short of changed")]
     return []
 
 

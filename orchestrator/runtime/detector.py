@@ -27,7 +27,7 @@ log = structlog.get_logger()
 PEERS_MAX = 3
 """Peers asked after one host: one may itself be cut off from it, hardly three."""
 
-SPOKEN = (State.READY, State.ENGINE_DOWN)
+SPOKEN = (State.READY, State.ENGINE_DOWN, State.SHUTDOWN)
 
 
 class Detector:
@@ -80,9 +80,14 @@ class Detector:
         known = self._nodes.get(report.node)
         if known is None:
             return
-        error, leaving = report.facts.engine_error, report.is_leaving
-        if (known.engine_error, known.is_leaving) != (error, leaving):
-            self._nodes[report.node] = replace(known, engine_error=error, is_leaving=leaving)
+        now = replace(
+            known,
+            engine_error=report.facts.engine_error,
+            is_leaving=report.is_leaving,
+            is_shutting_down=report.facts.is_shutting_down,
+        )
+        if now != known:
+            self._nodes[report.node] = now
             self._rung.set()
 
     def _heard_change(self, changes: Sequence[Change]) -> None:

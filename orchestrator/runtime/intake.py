@@ -142,23 +142,37 @@ class Intake:
     async def _heard_event(self, envelope: Envelope, _epoch: int) -> None:
         event = codec.decode(envelope.payload, NodeEvent)
         _check_sender(envelope, event.node)
-        pod = self._world.get(PODS, event.namespace, event.pod)
-        if pod is None or pod.metadata.uid != event.pod_uid or pod.spec.node_name != event.node:
+        about = self._about(event)
+        if about is None:
             return
         self._recorder.record_event(
-            ObjectReference(
-                kind=PODS.name,
-                api_version=PODS.api_version,
-                namespace=event.namespace,
-                name=event.pod,
-                uid=event.pod_uid,
-                field_path=event.field_path,
-            ),
+            about,
             event.type,
             event.reason,
             event.message,
             EventSource(component="node-agent", host=event.node),
             event.at_ms,
+            event.series,
+        )
+
+    def _about(self, event: NodeEvent) -> ObjectReference | None:
+        """What it happened to; None: nothing of the node's."""
+        if not event.pod:
+            node = self._world.get(NODES, "", event.node)
+            uid = "" if node is None else node.metadata.uid
+            return ObjectReference(
+                kind=NODES.name, api_version=NODES.api_version, name=event.node, uid=uid
+            )
+        pod = self._world.get(PODS, event.namespace, event.pod)
+        if pod is None or pod.metadata.uid != event.pod_uid or pod.spec.node_name != event.node:
+            return None
+        return ObjectReference(
+            kind=PODS.name,
+            api_version=PODS.api_version,
+            namespace=event.namespace,
+            name=event.pod,
+            uid=event.pod_uid,
+            field_path=event.field_path,
         )
 
     def _heard_change(self, changes: Sequence[Change]) -> None:

@@ -81,6 +81,7 @@ class Recorder:
         message: str,
         source: EventSource,
         at_ms: int | None = None,
+        series: str = "",
     ) -> None:
         """The same, told by someone else: an agent."""
         # Kubernetes has whole seconds here; within one, its events are in the order of their names.
@@ -99,14 +100,14 @@ class Recorder:
             reporting_component=source.component,
             reporting_instance=source.host,
         )
-        correlated = self._correlator.correlated(event, at_ms)
+        correlated = event if series else self._correlator.correlated(event, at_ms)
         if correlated is None:
             self.held_back += 1
             return
         if len(self._queue) >= QUEUE_LIMIT:
             self._queue.popleft()
             self.dropped += 1
-        self._queue.append(_named(correlated))
+        self._queue.append(_named(correlated, series))
         self._filled.set()
 
     async def run(self) -> None:
@@ -162,10 +163,10 @@ class Recorder:
                     break
 
 
-def _named(event: Event) -> Event:
+def _named(event: Event, series: str) -> Event:
     """Named so that the same thing happening again is the same event, and all combined are one."""
     about = event.involved_object
-    message = COMBINED if event.message.startswith(COMBINED) else event.message
+    message = COMBINED if event.message.startswith(COMBINED) else series or event.message
     same = (about.uid, about.field_path, event.type, event.reason, message, event.source.host)
     digest = hashlib.sha256("\0".join(same).encode()).hexdigest()[:16]
     meta = ObjectMeta(

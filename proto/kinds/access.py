@@ -10,16 +10,11 @@ from proto.kinds import validation
 from proto.kinds.event import ObjectReference
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
+from proto.kinds.source import LocalObjectReference
 from proto.meta import LabelSelector, Model, Resource
 
 RBAC = "rbac.authorization.k8s.io"
 _NOT_ENFORCED = "are stored and served, but not enforced yet"
-
-
-class LocalObjectReference(Model, frozen=True, kw_only=True):
-    """An object of the same namespace, by name."""
-
-    name: str = ""
 
 
 class ServiceAccount(Resource, frozen=True, kw_only=True):

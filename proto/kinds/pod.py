@@ -13,6 +13,7 @@ from proto.kinds.container import Container, ContainerStatus, default_container,
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.gates import SchedulingGates
 from proto.kinds.kind import Column, Kind, format_age
+from proto.kinds.source import LocalObjectReference
 from proto.kinds.volume import Volumes, default_volume
 from proto.kinds.volume_rules import (
     validate_container_names,
@@ -47,7 +48,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
             "runtimeClassName",
             "readinessGates",
             "resourceClaims",
-            "imagePullSecrets",
             "setHostnameAsFQDN",
             "overhead",
             "resources",
@@ -57,7 +57,6 @@ class PodSpec(Model, frozen=True, kw_only=True):
     IGNORED: ClassVar[frozenset[str]] = frozenset(
         {
             "serviceAccount",
-            "serviceAccountName",
             "automountServiceAccountToken",
             "enableServiceLinks",
         }
@@ -86,6 +85,10 @@ class PodSpec(Model, frozen=True, kw_only=True):
     priority_class_name: str = ""
     priority: int | None = None
     preemption_policy: str = ""
+    service_account_name: str = ""
+    image_pull_secrets: Annotated[
+        tuple[LocalObjectReference, ...], Meta(extra={"merge_key": "name"})
+    ] = ()
 
     @property
     def all_containers(self) -> tuple[Container, ...]:
@@ -282,6 +285,8 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     errors += gates.validate(path, spec.scheduling_gates, spec.node_name)
     errors += validation.optional_label(f"{path}.hostname", spec.hostname)
     errors += validation.optional_label(f"{path}.subdomain", spec.subdomain)
+    if spec.service_account_name:
+        errors += validation.subdomain(f"{path}.serviceAccountName", spec.service_account_name)
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):

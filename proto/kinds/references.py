@@ -1,4 +1,4 @@
-"""Which ConfigMaps and Secrets a pod takes values from: its node must have their contents."""
+"""Which ConfigMaps and Secrets a pod's node must have the contents of."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ class Reference(Struct, frozen=True, order=True):
 def referenced(spec: PodSpec) -> tuple[Reference, ...]:
     """All of them, each once, in an order that depends on nothing else."""
     found = set(_of_volumes(spec))
+    found.update(Reference(SECRET, named.name) for named in spec.image_pull_secrets if named.name)
     for container in spec.all_containers:
         found.update(_of_variables(container))
     return tuple(sorted(found))

@@ -10,6 +10,12 @@ from proto.meta import Model
 from proto.quantity import Quantity
 
 
+class LocalObjectReference(Model, frozen=True, kw_only=True):
+    """An object of the same namespace, by name."""
+
+    name: str = ""
+
+
 class ObjectFieldSelector(Model, frozen=True, kw_only=True):
     """A field of the pod itself: ``metadata.name`` or ``status.podIP``."""
 

@@ -1,6 +1,7 @@
 """What every engine does: one suite for the one in memory and for Docker."""
 
 import asyncio
+import os
 import random
 import time
 import uuid
@@ -16,12 +17,20 @@ from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
-from node_agent.engine import AttachOptions, Console, Engine, EngineVolume, ExecOptions, LogOptions
+from node_agent.engine import (
+    AttachOptions,
+    Console,
+    Engine,
+    EngineVolume,
+    ExecOptions,
+    Image,
+    LogOptions,
+)
 from node_agent.engine.docker import Docker
 from node_agent.engine.fake import FakeEngine
 from proto.errors import AlreadyExists, BadRequest, NotFound, Rejected, Retryable
 from proto.kinds.container import Container as ContainerSpec
-from tests.images import busybox_image
+from tests.images import busybox_image, import_image
 
 SOCKET = "unix:///var/run/docker.sock"
 PATIENCE_S = 20.0
@@ -278,6 +287,30 @@ async def test_events_tell_of_starts_deaths_and_removals(engine: Engine):
 
 async def test_images_are_known_by_name(engine: Engine):
     assert IMAGE in {name for image in await engine.images() for name in image.names}
+
+
+async def test_an_image_is_removed_under_all_of_its_names_unless_a_container_has_it(engine: Engine):
+    used = next(image for image in await engine.images() if IMAGE in image.names)
+    async with running(engine):
+        assert used.id in await engine.images_in_use()
+        with pytest.raises(AlreadyExists):
+            await engine.remove_image(used)
+        assert used in await engine.images()
+    name = f"longshore-contract-{uuid.uuid4().hex[:6]}"
+    own = await another_image(engine, f"{name}:1", f"{name}:2")
+    assert own.id not in await engine.images_in_use()
+    await engine.remove_image(own)
+    assert own.id not in {image.id for image in await engine.images()}
+    await engine.remove_image(own)
+
+
+async def another_image(engine: Engine, *names: str) -> Image:
+    """An image of its own, that no container has."""
+    if isinstance(engine, FakeEngine):
+        engine._add_image(names[0])
+    else:
+        await import_image(os.urandom(8).hex(), *names)
+    return next(image for image in await engine.images() if names[0] in image.names)
 
 
 async def test_an_unknown_image_cannot_be_pulled(engine: Engine):

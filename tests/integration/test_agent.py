@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from node_agent.core.observed import State
+from node_agent.core.observed import Container, State
 from node_agent.engine.docker import Docker
+from node_agent.engine.inspection import LOG_LIMITS, LogLimits
 from proto import codec, subjects
 from proto.bus.nats import NatsBus
 from proto.kinds.container import ContainerPort, EnvVar, ResourceRequirements
@@ -54,11 +55,11 @@ async def empty(engine: Docker) -> None:
 
 
 @asynccontextmanager
-async def a_node(**settings: object) -> AsyncIterator[Node]:
+async def a_node(*, logs: LogLimits = LOG_LIMITS, **settings: object) -> AsyncIterator[Node]:
     """A running agent on a node of its own; nothing of it is left afterwards."""
     await busybox_image()
     name = f"test-{uuid.uuid4().hex[:8]}"
-    engine = Docker("unix:///var/run/docker.sock", name)
+    engine = Docker("unix:///var/run/docker.sock", name, logs=logs)
     try:
         async with asyncio.TaskGroup() as tasks:
             node = Node(engine, now_ms, tasks, name=name, **{"sandbox_pool": 0, **settings})
@@ -447,7 +448,7 @@ async def test_a_log_that_cannot_be_read_says_why():
 
 @asynccontextmanager
 async def a_process(
-    name: str, nats_url: str, state_dir: Path
+    name: str, nats_url: str, state_dir: Path, *more: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """The daemon itself; killed when the test has not ended it."""
     with (state_dir / "log").open("ab") as log:
@@ -459,6 +460,7 @@ async def a_process(
             "--sandbox-pool=0",
             "--internal-ip=10.0.0.1",
             "--label=disk=fast",
+            *more,
             stderr=log,
         )
     try:
@@ -497,10 +499,19 @@ async def test_the_daemon_stops_cleanly_and_its_successor_adopts_its_containers(
                 await until(lambda report: report.is_leaving)
                 assert await process.wait() == 0
             assert await engine.list() == before
-            async with a_process(name, server.url, tmp_path):
+            going_off = "--shutdown-grace-period-s=20"
+            async with a_process(name, server.url, tmp_path, going_off) as process:
                 report = await until(lambda r: r.incarnation > first.incarnation and r.pods)
                 assert is_running(pod(report, "web"))
                 assert await engine.list() == before
+                process.terminate()
+                report = await until(lambda r: r.is_leaving)
+                assert report.facts.is_shutting_down
+                status = pod(report, "web").status
+                assert (status.phase, status.reason) == ("Failed", "Terminated")
+                assert await process.wait() == 0
+            left = [await engine.inspect(item.id) for item in await engine.list()]
+            assert not any(isinstance(f, Container) and f.state is State.RUNNING for f in left)
             await control.close()
     finally:
         await empty(engine)

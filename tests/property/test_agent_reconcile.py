@@ -35,7 +35,8 @@ from node_agent.core.observed import (
     by_pod,
     image_names,
 )
-from node_agent.core.reconcile import is_finished, plan
+from node_agent.core.reconcile import plan
+from node_agent.core.restart import is_finished
 from node_agent.core.status import pod_status
 from node_agent.core.volume_actions import (
     DropContent,
@@ -179,7 +180,7 @@ def apply(seen: Observed, action: Action, now_ms: int) -> Observed:
     match action:
         case PullImage():
             images |= set(image_names(action.image))
-            memory = replace(memory, pulls={**memory.pulls, action.image: Pull(now_ms)})
+            memory = replace(memory, pulls={**memory.pulls, action.key: Pull(now_ms)})
         case ClaimSandbox():
             boxes[action.sandbox_id] = replace(
                 boxes[action.sandbox_id], name=action.name, pod=action.pod

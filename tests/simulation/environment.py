@@ -6,14 +6,14 @@ when whoever sent it dies, and everything that passes is shown to the invariants
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from node_agent.core.actions import ContainerConfig, SandboxConfig
-from node_agent.core.observed import Container, Sandbox
+from node_agent.core.observed import Container, Credential, Sandbox
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
-from node_agent.engine import EngineInfo, EngineVolume, Image, Listed, LogOptions
+from node_agent.engine import EngineInfo, EngineVolume, Image, Listed, LogOptions, Progress
 from node_agent.engine.fake import FakeEngine
 from node_agent.engine.fake_streams import FakeEvents, FakeLogs
 from node_agent.host import MemoryDisk
@@ -142,8 +142,22 @@ class EngineConnection:
     async def images(self) -> Sequence[Image]:
         return await self._ask(self._engine.images())
 
-    async def pull(self, image: str) -> None:
-        await self._ask(self._engine.pull(image), deadline_s=600.0)
+    async def pull(
+        self,
+        image: str,
+        credential: Credential | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        await self._ask(self._engine.pull(image, credential, on_progress), deadline_s=600.0)
+
+    async def written(self) -> Mapping[str, int]:
+        return await self._ask(self._engine.written())
+
+    async def images_in_use(self) -> frozenset[str]:
+        return await self._ask(self._engine.images_in_use())
+
+    async def remove_image(self, image: Image) -> None:
+        await self._ask(self._engine.remove_image(image))
 
     async def volumes(self) -> Sequence[EngineVolume]:
         return await self._ask(self._engine.volumes())

@@ -25,6 +25,7 @@ _JUDGED = (UNREACHABLE_TAINT, NOT_READY_TAINT, UNSCHEDULABLE_TAINT)
 _REMEDIES = {
     "AgentDown": "Start its agent: its host answers, and its containers run on.",
     "AgentStopped": "Start its agent; it was stopped on purpose.",
+    "NodeShutdown": "Start its host, or wait for it; it is being shut down.",
     "HostUnreachable": "Look after the host: power, network. Its managed pods run elsewhere.",
     "EngineDown": "Start Docker on the host: systemctl start docker.",
     "NodeStatusUnknown": "Wait a moment: its peers are being asked whether the host is there.",

@@ -3,7 +3,7 @@
 Defaults and validation look at one object; what needs to know others belongs here. All steps are
 pure functions of an object and a `Cluster` to read, in the order of Kubernetes' admission chain:
 
-1. `admit` fills in what others say (a limit range's defaults, a priority class's value), or forbids
+1. `admit` fills in what others say (an account's secrets, a limit range's defaults, a priority class's value), or forbids
    the object. It comes between an object's defaults and its validation; the defaults are applied
    once more afterwards. Like `check` it sees an update of spec or metadata, too.
 2. `check` forbids what others do not allow, once the object is complete and valid.
@@ -20,7 +20,7 @@ Source of the order: Kubernetes, pkg/kubeapiserver/options/plugins.go (AllOrdere
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from orchestrator.core.admission import lifecycle, limits, priorities
+from orchestrator.core.admission import accounts, lifecycle, limits, priorities
 from orchestrator.core.admission.cluster import Cluster
 from proto.kinds.kind import Kind
 from proto.meta import Resource
@@ -33,7 +33,12 @@ Check = Callable[[Kind[Any], Any, Any, Cluster], None]
 Admit = Callable[[Kind[Any], Any, Any, Cluster], Any]
 """The same, with the object as it is asked for, after defaults; returns it completed."""
 
-ADMITTING: Final[tuple[Admit, ...]] = (lifecycle.admit, limits.admit, priorities.admit)
+ADMITTING: Final[tuple[Admit, ...]] = (
+    lifecycle.admit,
+    accounts.admit,
+    limits.admit,
+    priorities.admit,
+)
 
 CHECKING: Final[tuple[Check, ...]] = (limits.check, priorities.check)
 

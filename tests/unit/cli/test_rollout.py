@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from node_agent.core.observed import Failure, Pull, State
+from node_agent.core.observed import Failure, Pull, PullKey, State
 from orchestrator.cli.rollout import Rollout, Verdict, changes, counted, rollout
 from orchestrator.cli.why import Seen
 from proto.kinds.deployment import REVISION_ANNOTATION
@@ -48,7 +48,7 @@ def running(name: str, rs: str):
 
 def pulling_nothing(name: str, rs: str):
     failure = Failure("ErrImagePull", "manifest unknown", 1, NOW_MS - 1000)
-    seen = observed(sandbox(name), images=(), pulls={IMAGE: Pull(failure=failure)})
+    seen = observed(sandbox(name), images=(), pulls={PullKey(IMAGE): Pull(failure=failure)})
     return reported(pod(name, spec()), seen=seen, owner=rs)
 
 

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 from typer.main import get_command
 
-from node_agent.core.observed import Failure, Pull, State
+from node_agent.core.observed import Failure, Pull, PullKey, State
 from orchestrator.cli import why
 from orchestrator.cli.app import app
 from orchestrator.cli.why import Explanation, Finding, Seen, Weight, explain
@@ -201,7 +201,7 @@ def test_of_several_containers_the_one_in_question_is_named():
 
 def unpulled(message: str, image: str = IMAGE) -> Pod:
     failure = Failure("ErrImagePull", message, 1, NOW_MS - 1000)
-    seen = observed(sandbox(), images=(), pulls={image: Pull(failure=failure)})
+    seen = observed(sandbox(), images=(), pulls={PullKey(image): Pull(failure=failure)})
     return reported(pod("web", spec(image=image)), seen=seen)
 
 
@@ -365,6 +365,7 @@ def test_a_pod_on_a_node_that_does_not_exist_is_told_so():
         (NodeState.AGENT_DOWN, "AgentDown"),
         (NodeState.ENGINE_DOWN, "EngineDown"),
         (NodeState.LEAVING, "AgentStopped"),
+        (NodeState.SHUTDOWN, "NodeShutdown"),
     ],
 )
 def test_a_node_that_is_not_ready_is_told_with_the_reason_and_since_when(state, reason):

@@ -79,9 +79,9 @@ def test_a_limit_that_nothing_enforces_is_told(medium):
 
 
 def test_harmless_fields_are_ignored_with_a_warning():
-    _, findings = parse(PODS, manifest(serviceAccountName="robot"))
-    assert findings.ignored == ["spec.serviceAccountName"]
-    assert findings.warnings == ["spec.serviceAccountName: ignored: Longshore does not act on it"]
+    _, findings = parse(PODS, manifest(enableServiceLinks=True))
+    assert findings.ignored == ["spec.enableServiceLinks"]
+    assert findings.warnings == ["spec.enableServiceLinks: ignored: Longshore does not act on it"]
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,13 @@ def test_an_agent_that_said_goodbye_is_not_lost_by_its_silence():
     assert verdict(cut_off).state is State.LOST
 
 
+def test_a_host_that_goes_off_is_not_ready_while_it_speaks_and_when_it_does_no_longer():
+    assert verdict(seen(is_shutting_down=True)).state is State.SHUTDOWN
+    assert verdict(seen(is_shutting_down=True, is_leaving=True)).state is State.SHUTDOWN
+    silent = Observation("n1", last_beat_ms=START + 30_000, is_shutting_down=True)
+    assert verdict(silent).state is State.SHUTDOWN
+
+
 def test_an_engine_that_does_not_answer_makes_the_node_unready_and_nothing_more():
     found = verdict(seen(engine_error="timed out"))
     assert (found.state, found.detail) == (State.ENGINE_DOWN, "timed out")

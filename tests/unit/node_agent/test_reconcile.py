@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from node_agent.core.actions import ClaimSandbox, CreateContainer, CreateSandbox, render
 from node_agent.core.configs import Host
-from node_agent.core.observed import Failure, Pull, State
+from node_agent.core.observed import Failure, Pull, PullKey, State
 from node_agent.core.pool import QUIET_MS
 from proto.kinds.container import (
     ContainerPort,
@@ -241,7 +241,7 @@ def test_a_missing_image_is_pulled_once_for_all_that_wait():
 
 def test_a_failed_pull_is_tried_again_after_ten_seconds():
     failure = Failure("ErrImagePull", "no such host", 1, NOW_MS)
-    seen = observed(sandbox(), images=(), pulls={IMAGE: Pull(0, failure)})
+    seen = observed(sandbox(), images=(), pulls={PullKey(IMAGE): Pull(0, failure)})
     plan = planned([pod()], seen, now_ms=NOW_MS + 1)
     assert (render(plan), plan.wake_at_ms) == ("wait web/c: ImagePullBackOff", NOW_MS + 10_000)
     assert (
@@ -262,9 +262,9 @@ def test_policy_always_is_content_with_a_pull_as_young_as_the_need():
     accepted = {"uid-web": NOW_MS - 10}
     seen = observed(sandbox(), accepted_at_ms=accepted)
     assert render(planned([fresh], seen)) == "pull demo/web:1: the image is needed"
-    seen = observed(sandbox(), accepted_at_ms=accepted, pulls={IMAGE: Pull(NOW_MS - 5)})
+    seen = observed(sandbox(), accepted_at_ms=accepted, pulls={PullKey(IMAGE): Pull(NOW_MS - 5)})
     assert render(planned([fresh], seen)).startswith("create")
-    seen = observed(sandbox(), accepted_at_ms=accepted, pulls={IMAGE: Pull(NOW_MS - 20)})
+    seen = observed(sandbox(), accepted_at_ms=accepted, pulls={PullKey(IMAGE): Pull(NOW_MS - 20)})
     assert render(planned([fresh], seen)).startswith("pull")
 
 

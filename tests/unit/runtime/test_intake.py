@@ -6,12 +6,14 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from orchestrator.runtime.intake import ASK_EVERY_S, Intake
 from proto import codec, subjects
 from proto.bus.memory import MemoryBus, Network
-from proto.kinds.event import EVENTS
+from proto.kinds.event import EVENTS, Event
 from proto.kinds.node import NODES
-from proto.kinds.pod import PODS, PodStatus
+from proto.kinds.pod import PODS, Pod, PodStatus
 from proto.messages import Heartbeat, NodeEvent, NodeFacts, NodeReport, PodReport, ReportRequest
 from tests import virtual_time
 from tests.unit.runtime.spine import NOW_MS, Spine, clock, leading, pod, until
@@ -307,5 +309,36 @@ def test_numbers_and_texts_that_no_agent_would_send_do_no_harm():
             await found.tell(report(4, about(uid, "Running")))
             await until(lambda: found.phase("a") == "Running")
             assert found.spine.world.get(NODES, "", "n1").status.capacity == {"cpu": "4"}
+
+    virtual_time.run(main())
+
+
+def bound(found: Pod) -> Pod:
+    return replace(found, spec=replace(found.spec, node_name="n1"))
+
+
+def events(found: Hearing) -> list[Event]:
+    return found.spine.world.objects(EVENTS)
+
+
+def test_what_an_agent_goes_on_telling_of_is_one_event_with_its_last_words():
+    async def main() -> None:
+        async with hearing() as found:
+            made = await found.spine.create(PODS, bound(pod("a")))
+            for text in ("1 of 3 MiB", "2 of 3 MiB"):
+                await found.tell(event(made.metadata.uid, message=text, series="web:1"))
+                await until(lambda t=text: [e.message for e in events(found)] == [t])
+            assert events(found)[0].count == 2
+
+    virtual_time.run(main())
+
+
+def test_what_happens_to_a_node_is_told_of_the_node():
+    async def main() -> None:
+        async with hearing() as found:
+            await found.tell(event("", namespace="", pod="", reason="FreeDiskSpaceFailed"))
+            await until(lambda: events(found))
+            about = events(found)[0].involved_object
+            assert (about.kind, about.name) == ("Node", "n1")
 
     virtual_time.run(main())
