@@ -90,3 +90,16 @@ def canonical(quantity: Quantity) -> str:
     except ValueError:
         return str(quantity)
     return str(int(number)) if number == int(number) else f"{milli(quantity)}m"
+
+
+def from_milli(thousandths: int) -> str:
+    """Thousandths as Kubernetes prints them: with the largest suffix that leaves a whole number.
+
+    >>> [from_milli(n) for n in (0, 1500, 2000, 5_000_000, 6_447_104_000, 50_000_000_000)]
+    ['0', '1500m', '2', '5k', '6447104', '50M']
+    """
+    suffixes = iter("m kMGTPE")
+    suffix = next(suffixes)
+    while thousandths and thousandths % 1000 == 0 and suffix != "E":
+        thousandths, suffix = thousandths // 1000, next(suffixes)
+    return f"{thousandths}{suffix.strip() if thousandths else ''}"

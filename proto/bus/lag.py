@@ -1,6 +1,6 @@
 """How far a JetStream consumer is behind, in the server's own words: its consumer info.
 
-Asking is core NATS, one request: nothing is made, and a consumer that is asked about is not touched.
+Asking is core NATS, one request: nothing is made, and nothing of the consumer changes.
 Source: NATS, JetStream API reference, CONSUMER.INFO and its error codes.
 """
 

@@ -201,7 +201,7 @@ async def test_a_small_manifest_is_stored_shown_changed_and_deleted(kind: str):
         assert status == 200
 
 
-ACTED_ON = ("ConfigMap", "Lease", "PodDisruptionBudget", "Secret")
+ACTED_ON = ("ConfigMap", "HorizontalPodAutoscaler", "Lease", "PodDisruptionBudget", "Secret")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MANIFESTS if kind not in ACTED_ON])
@@ -369,6 +369,27 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
                 }
             },
             "spec.behavior.scaleUp.stabilizationWindowSeconds",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {
+                "spec": {
+                    "scaleTargetRef": TARGET,
+                    "maxReplicas": 1,
+                    "behavior": {"scaleDown": {"tolerance": "-0.1"}},
+                }
+            },
+            "spec.behavior.scaleDown.tolerance",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "minReplicas": 0}},
+            "spec.metrics",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "minReplicas": -1}},
+            "spec.minReplicas",
         ),
         ("CertificateSigningRequest", {"spec": SIGNING | {"request": "eA=="}}, "spec.request"),
         ("CertificateSigningRequest", {"spec": SIGNING | {"usages": ["odd"]}}, "spec.usages[0]"),
