@@ -67,7 +67,7 @@ def read(answer: bytes, stream: str, consumer: str) -> Lag:
     try:
         info = codec.decode(answer, _Info)
     except BadRequest as error:
-        raise Unavailable(f"the server's answer about {stream} is no JSON: {error}") from error
+        raise Unavailable(f"the server's answer about {stream} makes no sense: {error}") from error
     if info.error is None:
         return Lag(info.num_pending, info.num_ack_pending)
     if info.error.code == _ABSENT:
