@@ -4,7 +4,7 @@ Source of the rules and words: Kubernetes, pkg/controller/podautoscaler/horizont
 normalization with behaviors. What it computes with floating point is exact here.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -67,23 +67,28 @@ def rules(behavior: Behavior | None) -> tuple[ScalingRules, ScalingRules]:
 def stabilized(
     wanted: int, current: int, behavior: Behavior | None, past: Past, now_ms: int
 ) -> Verdict:
-    """What was called for within the window that is nearest to what there is."""
+    """What there is, unless all that was called for within a window is more, or all is less."""
     up, down = rules(behavior)
-    is_up = wanted >= current
-    since_ms = now_ms - 1000 * ((up if is_up else down).stabilization_window_seconds or 0)
-    lately = [replicas for replicas, at_ms in past.called_for.items() if at_ms > since_ms]
-    if is_up:
-        found, reason, which, chosen = min, "ScaleUpStabilized", "lower", "lowest"
-    else:
-        found, reason, which, chosen = max, "ScaleDownStabilized", "higher", "highest"
-    replicas = found((wanted, *lately))
+    least = min((wanted, *_lately(up, past, now_ms)))
+    most = max((wanted, *_lately(down, past, now_ms)))
+    replicas = min(max(current, least), most)
     if replicas == wanted:
         return Verdict(replicas, False, "ReadyForNewScale", "recommended size matches current size")
+    if wanted >= current:
+        reason, which, chosen = "ScaleUpStabilized", "lower", "lowest"
+    else:
+        reason, which, chosen = "ScaleDownStabilized", "higher", "highest"
     said = (
         f"recent recommendations were {which} than current one, "
         f"applying the {chosen} recent recommendation"
     )
     return Verdict(replicas, True, reason, said)
+
+
+def _lately(by: ScalingRules, past: Past, now_ms: int) -> Iterator[int]:
+    """What was called for within a window."""
+    since_ms = now_ms - 1000 * (by.stabilization_window_seconds or 0)
+    return (replicas for replicas, at_ms in past.called_for.items() if at_ms > since_ms)
 
 
 def limited(wanted: int, current: int, spec: AutoscalerSpec, past: Past, now_ms: int) -> Verdict:

@@ -136,8 +136,8 @@ def _is_done(
 
 def _past(memory: Memory | None, wanted: int, now_ms: int) -> Past:
     """What is remembered, without a step that was decided and could not be done."""
-    if memory is None:
-        return Past({wanted: now_ms})
+    if memory is None or not memory.past.called_for:
+        return Past({wanted: now_ms})  # a target that was there all the time, or is there by now
     past = memory.past
     if memory.before != memory.after and wanted == memory.before:
         return replace(past, steps=past.steps[:-1])

@@ -511,6 +511,8 @@ def test_a_target_that_cannot_be_had_is_told():
         replace(found, status=look.memory.status), target(2), busy(500, 500), look.memory, NOW_MS
     )
     assert told(later, "AbleToScale")[1] == "ReadyForNewScale"
+    idle = plan(found, target(4), busy(1, 1, 1, 1), look.memory, NOW_MS)
+    assert idle.memory.after == 4  # a window begins when it is there
 
 
 def test_pods_of_two_autoscalers_are_scaled_by_neither():

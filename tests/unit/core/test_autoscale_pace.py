@@ -88,6 +88,25 @@ def test_a_window_upwards_waits_until_all_of_it_called_for_more():
     assert watched.replicas == 5
 
 
+def test_a_window_upwards_takes_nothing_away():
+    found = autoscaler(
+        ONE_EACH, most=100, behavior=behavior(up=up(policy("Pods", 100), window_s=60))
+    )
+    watched = Watched(found, 2)
+    watched.look(behind(2, 2))
+    watched.replicas = 5  # somebody knew better
+    watched.look(behind(5, 5))
+    assert watched.replicas == 5
+
+
+def test_a_load_that_falls_adds_nothing_though_more_was_called_for_lately():
+    watched = Watched(autoscaler(ONE_EACH, most=100), 1)
+    watched.look(behind(100, 1))
+    assert watched.replicas == 5  # as many as it may at once
+    watched.look(behind(3, 5))
+    assert watched.replicas == 5
+
+
 def test_a_policy_counts_from_what_there_was_when_its_period_began():
     found = autoscaler(ONE_EACH, most=100, behavior=behavior(up=up(policy("Pods", 3, 60))))
     assert sizes(found, 1, 100, 9) == [4, 4, 4, 4, 7, 7, 7, 7, 10]
