@@ -41,9 +41,11 @@ class Autoscalers(Controller[Name]):
         self._lags = lags
         self._sync_ms = sync_ms
         self._memories: dict[Name, Memory] = {}
+        self._selectors: dict[Name, LabelSelector] = {}  # of their targets, when last looked at
 
     def initial(self) -> Iterable[Name]:
         self._memories.clear()  # of an earlier term: another leader has scaled since
+        self._selectors.clear()
         return ()
 
     async def follow(self, ring: Callable[[Name], None]) -> None:
@@ -58,20 +60,26 @@ class Autoscalers(Controller[Name]):
     def woken_by(self, entry: Entry) -> Iterator[Name]:
         yield entry.namespace, entry.name
 
+    def woken_by_end(self, entry: Entry) -> Iterable[Name]:
+        """Nobody; another one of its name starts afresh."""
+        self._memories.pop((entry.namespace, entry.name), None)
+        self._selectors.pop((entry.namespace, entry.name), None)
+        return ()
+
     def plan(self, key: Name, now_ms: int) -> Plan:
         found = self._world.get(AUTOSCALERS, *key)
         if found is None:
-            self._memories.pop(key, None)
             return Plan()
         lags = self._lags.of(lag.asked_by(found))
         if lags is None:
             return Plan()  # it is rung for with the first answer
+        self._selectors.pop(key, None)
         target = self._target(found)
         measured = Measured(lags=lags)
         if isinstance(target, Target):
-            pods = self._pods(key[0], target.numbers)
+            pods = self._pods(key, target.numbers)
             usages = {pod.metadata.uid: self._usages.of_pod(pod) for pod in pods}
-            measured = Measured(pods, usages, lags, self._rivals(found, pods))
+            measured = Measured(pods, usages, lags, self._rivals(key, pods))
         memory = self._memories.get(key)
         look = autoscale.plan(found, target, measured, memory, now_ms, self._sync_ms)
         self._memories[key] = look.memory
@@ -96,30 +104,26 @@ class Autoscalers(Controller[Name]):
             return f'{kind.resource} "{reference.name}" not found'
         return Target(kind, scaled)
 
-    def _selector(self, numbers: Numbers) -> LabelSelector | None:
+    def _pods(self, key: Name, numbers: Numbers) -> list[Pod]:
+        """Those that a target's selector selects; none by one that the plan complains of."""
         try:
-            return autoscale.selector_of(numbers)
+            selector = autoscale.selector_of(numbers)
         except BadRequest:
-            return None  # the plan says why
-
-    def _pods(self, namespace: str, numbers: Numbers) -> list[Pod]:
-        selector = self._selector(numbers)
+            selector = None
         if selector is None:
             return []
-        pods = self._world.objects(PODS, namespace)
+        self._selectors[key] = selector
+        pods = self._world.objects(PODS, key[0])
         return [pod for pod in pods if selector.matches(pod.metadata.labels)]
 
-    def _rivals(self, found: HorizontalPodAutoscaler, pods: Iterable[Pod]) -> list[str]:
+    def _rivals(self, key: Name, pods: Iterable[Pod]) -> list[str]:
         """All autoscalers of these pods, if there is more than this one."""
-        namespace = found.metadata.namespace
-        names = [
-            other.metadata.name
-            for other in self._world.objects(AUTOSCALERS, namespace)
-            if other.metadata.name == found.metadata.name or self._scales_one_of(other, pods)
-        ]
+        namespace = key[0]
+        of_pods = {tuple(sorted(pod.metadata.labels.items())) for pod in pods}  # most are alike
+        every = [dict(labels) for labels in of_pods]
+        names = sorted(
+            name
+            for (room, name), selector in self._selectors.items()
+            if room == namespace and any(selector.matches(labels) for labels in every)
+        )
         return [f"{namespace}/{name}" for name in names] if len(names) > 1 else []
-
-    def _scales_one_of(self, other: HorizontalPodAutoscaler, pods: Iterable[Pod]) -> bool:
-        target = self._target(other)
-        selector = None if isinstance(target, str) else self._selector(target.numbers)
-        return selector is not None and any(selector.matches(pod.metadata.labels) for pod in pods)
