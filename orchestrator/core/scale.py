@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchestrator.core import label_selectors
 from proto.kinds.kind import ScalePaths
 from proto.meta import LabelSelector, format_selector
 
@@ -30,10 +31,8 @@ def numbers(found: Any, paths: ScalePaths | None) -> Numbers:
         paths: Where a custom kind keeps its numbers; None for any other.
     """
     if paths is None:
-        by: LabelSelector | dict[str, str] | None = found.spec.selector
-        if isinstance(by, dict):  # of a replication controller
-            by = LabelSelector(match_labels=by)
-        text = "" if by is None or by.is_empty else format_selector(by)
+        by = _own_selector(found)
+        text = "" if by is None else format_selector(by)
         return Numbers(found.spec.replicas or 0, found.status.replicas or 0, text)
     content = found.content
     wanted, observed = _at(content, paths.replicas), _at(content, paths.observed)
@@ -43,6 +42,25 @@ def numbers(found: Any, paths: ScalePaths | None) -> Numbers:
         observed if isinstance(observed, int) else 0,
         selector if isinstance(selector, str) else "",
     )
+
+
+def selector(found: Any, paths: ScalePaths | None) -> LabelSelector | None:
+    """Of an object's pods, see `numbers`; None when it does not say.
+
+    Raises:
+        BadRequest: What a custom resource says is no selector.
+    """
+    if paths is None:
+        return _own_selector(found)
+    text = numbers(found, paths).selector
+    return label_selectors.parse(text) if text else None
+
+
+def _own_selector(found: Any) -> LabelSelector | None:
+    by: LabelSelector | dict[str, str] | None = found.spec.selector
+    if isinstance(by, dict):  # of a replication controller
+        by = LabelSelector(match_labels=by)
+    return None if by is None or by.is_empty else by
 
 
 def rescaled(old: Any, replicas: int, paths: ScalePaths | None) -> Any:

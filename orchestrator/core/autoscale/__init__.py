@@ -5,10 +5,9 @@
 told.
 """
 
-from orchestrator.core.autoscale.calls import selector_of
 from orchestrator.core.autoscale.external import LAG, consumer_of
-from orchestrator.core.autoscale.measured import Consumer, Measured
-from orchestrator.core.autoscale.plan import SYNC_MS, Look, Memory, Target, plan
+from orchestrator.core.autoscale.measured import Consumer, Measured, Target
+from orchestrator.core.autoscale.plan import SYNC_MS, Look, Memory, plan
 
 __all__ = [
     "LAG",
@@ -20,5 +19,4 @@ __all__ = [
     "Target",
     "consumer_of",
     "plan",
-    "selector_of",
 ]

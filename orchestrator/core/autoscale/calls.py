@@ -5,20 +5,18 @@ Source of the rules, words and reasons: see `plan`.
 
 from msgspec import Struct
 
-from orchestrator.core import label_selectors
 from orchestrator.core.autoscale import external, resources
 from orchestrator.core.autoscale.measured import (
     Measured,
     MetricUnavailable,
     Proposal,
     Seen,
+    Target,
     Tolerance,
 )
-from orchestrator.core.scale import Numbers
 from proto.errors import BadRequest
 from proto.kinds.autoscaler import HorizontalPodAutoscaler
 from proto.kinds.autoscaler_metrics import SOURCES, MetricSource, MetricSpec, MetricStatus
-from proto.meta import LabelSelector
 
 _NO_ADAPTER = "no custom metrics API (custom.metrics.k8s.io) registered"
 
@@ -55,21 +53,12 @@ class Uncomputed(Exception):
         self.readings = readings
 
 
-def selector_of(numbers: Numbers) -> LabelSelector | None:
-    """Which pods a target has; None when it does not say.
-
-    Raises:
-        BadRequest: What a custom resource says is no selector.
-    """
-    return label_selectors.parse(numbers.selector) if numbers.selector else None
-
-
 def called_for(
-    found: HorizontalPodAutoscaler, numbers: Numbers, measured: Measured, now_ms: int
+    found: HorizontalPodAutoscaler, target: Target, measured: Measured, now_ms: int
 ) -> Call:
     """The most that any metric calls for. Where one is not known, the others only call for more."""
-    meta, spec = found.metadata, found.spec
-    _check_selector(numbers, measured)
+    meta, spec, numbers = found.metadata, found.spec, target.numbers
+    _check_selector(target, measured)
     tolerance = Tolerance.of(spec.behavior)
     seen = Seen(meta.namespace, numbers, measured, tolerance, now_ms)
     proposals: list[Proposal | MetricUnavailable] = []
@@ -98,20 +87,20 @@ def called_for(
     return Call(most.replicas, most.name, readings, warnings)
 
 
-def _check_selector(numbers: Numbers, measured: Measured) -> None:
-    if not numbers.selector:
-        told = ("SelectorRequired", "selector is required"), _uncomputed("selector is required")
-        said = "the HPA target's scale is missing a selector"
-        raise Uncomputed("InvalidSelector", said, told)
+def _check_selector(target: Target, measured: Measured) -> None:
     try:
-        selector_of(numbers)
+        selector = target.selector
     except BadRequest as error:
         said = f"couldn't convert selector into a corresponding internal selector object: {error}"
         told = ("InvalidSelector", said), _uncomputed(said)
         raise Uncomputed("InvalidSelector", said, told) from error
+    if selector is None:
+        told = ("SelectorRequired", "selector is required"), _uncomputed("selector is required")
+        said = "the HPA target's scale is missing a selector"
+        raise Uncomputed("InvalidSelector", said, told)
     if measured.rivals:
         said = (
-            f"pods by selector {numbers.selector} are controlled by multiple HPAs: "
+            f"pods by selector {target.numbers.selector} are controlled by multiple HPAs: "
             f"[{' '.join(measured.rivals)}]"
         )
         told = ("AmbiguousSelector", said), _uncomputed(said)

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from typing import Any
 
 from msgspec import Struct
 
+from orchestrator.core import scale
 from orchestrator.core.scale import Numbers
 from proto import quantity
 from proto.kinds.autoscaler import Behavior, ScalingRules
 from proto.kinds.autoscaler_metrics import MetricStatus
+from proto.kinds.kind import Kind
 from proto.kinds.pod import Pod
 from proto.messages import Usage
+from proto.meta import LabelSelector
 
 TOLERANCE = Fraction(1, 10)
 """Source: kube-controller-manager, --horizontal-pod-autoscaler-tolerance."""
@@ -21,6 +25,27 @@ class Consumer(Struct, frozen=True, order=True):
 
     stream: str
     name: str
+
+
+class Target(Struct, frozen=True):
+    """What is scaled, of a kind with a scale."""
+
+    kind: Kind[Any]
+    object: Any
+
+    @property
+    def numbers(self) -> Numbers:
+        """Of its replicas."""
+        return scale.numbers(self.object, self.kind.scale)
+
+    @property
+    def selector(self) -> LabelSelector | None:
+        """Of its pods; None when it does not say.
+
+        Raises:
+            BadRequest: What a custom resource says is no selector.
+        """
+        return scale.selector(self.object, self.kind.scale)
 
 
 class Measured(Struct, frozen=True):

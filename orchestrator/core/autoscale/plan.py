@@ -7,7 +7,6 @@ pkg/controller/podautoscaler/horizontal.go.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,29 +14,15 @@ from msgspec.structs import replace
 from orchestrator.core import scale
 from orchestrator.core.autoscale import pace
 from orchestrator.core.autoscale.calls import Call, Uncomputed, called_for
-from orchestrator.core.autoscale.measured import Measured
+from orchestrator.core.autoscale.measured import Measured, Target
 from orchestrator.core.autoscale.pace import Past, Step
 from orchestrator.core.decisions import Decision, Emit, Plan, Rescale, UpdateStatus
-from orchestrator.core.scale import Numbers
 from proto.kinds.autoscaler import AUTOSCALERS, AutoscalerStatus, HorizontalPodAutoscaler
 from proto.kinds.autoscaler_metrics import MetricStatus
-from proto.kinds.kind import Kind
 from proto.meta import Condition, format_time, with_condition
 
 SYNC_MS = 15_000
 """Source: kube-controller-manager, --horizontal-pod-autoscaler-sync-period."""
-
-
-class Target(Struct, frozen=True):
-    """What is scaled, of a kind with a scale."""
-
-    kind: Kind[Any]
-    object: Any
-
-    @property
-    def numbers(self) -> Numbers:
-        """Of its replicas."""
-        return scale.numbers(self.object, self.kind.scale)
 
 
 class Memory(Struct, frozen=True):
@@ -104,7 +89,7 @@ def plan(
     if isinstance(target, str):
         outcome = _out_of_reach(found, target, memory, now_ms)
     else:
-        outcome = _outcome(found, target.numbers, measured, memory, now_ms)
+        outcome = _outcome(found, target, measured, memory, now_ms)
     status = _status(found, wanted, outcome, now_ms)
     due_ms = now_ms + sync_ms
     return Look(
@@ -167,12 +152,12 @@ def _out_of_reach(
 
 def _outcome(
     found: HorizontalPodAutoscaler,
-    numbers: Numbers,
+    target: Target,
     measured: Measured,
     memory: Memory | None,
     now_ms: int,
 ) -> _Outcome:
-    spec, current = found.spec, numbers.wanted
+    spec, current = found.spec, target.numbers.wanted
     past = _past(memory, current, now_ms)
     least = spec.min_replicas or 0
     said = "the HPA controller was able to get the target's current scale"
@@ -190,7 +175,7 @@ def _outcome(
         why = "Current number of replicas below Spec.MinReplicas"
         return _rescaled(_Outcome(conditions, past, least, why), now_ms)
     try:
-        call = called_for(found, numbers, measured, now_ms)
+        call = called_for(found, target, measured, now_ms)
     except Uncomputed as error:
         conditions = _with(
             conditions, "ScalingActive", error.reason, error.said, now_ms, is_true=False

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from orchestrator.core import autoscale
 from orchestrator.core.autoscale import Measured, Memory, Target
 from orchestrator.core.decisions import Plan
-from orchestrator.core.scale import Numbers
 from orchestrator.runtime import lag
 from orchestrator.runtime.controllers.controller import Controller, Name
 from orchestrator.runtime.lag import Lags
@@ -77,7 +76,7 @@ class Autoscalers(Controller[Name]):
         target = self._target(found)
         measured = Measured(lags=lags)
         if isinstance(target, Target):
-            pods = self._pods(key, target.numbers)
+            pods = self._pods(key, target)
             usages = {pod.metadata.uid: self._usages.of_pod(pod) for pod in pods}
             measured = Measured(pods, usages, lags, self._rivals(key, pods))
         memory = self._memories.get(key)
@@ -104,10 +103,10 @@ class Autoscalers(Controller[Name]):
             return f'{kind.resource} "{reference.name}" not found'
         return Target(kind, scaled)
 
-    def _pods(self, key: Name, numbers: Numbers) -> list[Pod]:
+    def _pods(self, key: Name, target: Target) -> list[Pod]:
         """Those that a target's selector selects; none by one that the plan complains of."""
         try:
-            selector = autoscale.selector_of(numbers)
+            selector = target.selector
         except BadRequest:
             selector = None
         if selector is None:
