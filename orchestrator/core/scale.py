@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from orchestrator.core import label_selectors
 from orchestrator.core.ownership import selector_of
 from proto.kinds.kind import ScalePaths
-from proto.meta import format_selector
+from proto.meta import LabelSelector, format_selector
 
 
 class Numbers(Struct, frozen=True):
