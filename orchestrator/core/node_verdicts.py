@@ -12,7 +12,8 @@ from orchestrator.core.availability import earliest
 from orchestrator.core.decisions import Decision, Emit, Plan, Remove, Update, UpdateStatus
 from orchestrator.core.node_lifecycle import Memory, State, Verdict
 from proto.kinds.node import NODES, NOT_READY_TAINT, UNREACHABLE_TAINT, Node, Taint
-from proto.kinds.pod import PODS, Pod, Toleration, is_terminated, tolerates
+from proto.kinds.pod import PODS, Pod, is_terminated
+from proto.kinds.toleration import Toleration, tolerates
 from proto.meta import (
     Condition,
     condition,

@@ -8,7 +8,7 @@ from msgspec import Struct
 from orchestrator.core.scheduling.signature import Port, Signature
 from orchestrator.core.scheduling.table import Ints, Mask, NodeTable
 from proto.kinds.node import Taint
-from proto.kinds.pod import Toleration, tolerates
+from proto.kinds.toleration import Toleration, tolerates
 
 MEMO_MAX = 1024
 """Combinations of selector and tolerations remembered at once: a few megabytes at 5,000 nodes."""

@@ -5,7 +5,8 @@ from typing import TypeVar
 
 from msgspec import Struct
 
-from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
+from proto.kinds.pod import Pod, PodSpec, host_ports, requests
+from proto.kinds.toleration import Toleration
 
 UNITS_MAX = 2**50
 """Any request beyond this (a pebibyte) fits nowhere either; keeps the sums within 64 bits."""

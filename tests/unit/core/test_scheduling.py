@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from orchestrator.core.scheduling import schedule, table_of
 from proto.kinds.node import NOT_READY_TAINT, Taint
-from proto.kinds.pod import Toleration
+from proto.kinds.toleration import Toleration
 from tests.unit.core.making import bound, node, pod
 
 
