@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from node_agent.checks import Checks
+from node_agent.confining import Confiner, Unfit
 from node_agent.core import events, naming
 from node_agent.core.actions import (
     Action,
@@ -83,6 +84,7 @@ class Executor:
         checks: Checks,
         library: Library,
         volumes: VolumeMaker,
+        confiner: Confiner,
         tell: Tell,
         *,
         clock: Callable[[], int],
@@ -97,6 +99,7 @@ class Executor:
             checks: Runs hooks.
             library: Fetches contents.
             volumes: Makes volumes, and removes them.
+            confiner: Knows what a container may do once its image is there.
             tell: Where events go.
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
@@ -107,6 +110,7 @@ class Executor:
         self._checks = checks
         self._library = library
         self._volumes = volumes
+        self._confiner = confiner
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
@@ -194,7 +198,7 @@ class Executor:
         noted = {key: wait for key, wait in self._waits.items() if key[0] in self._busy}
         for wait in waits:
             key = (wait.pod.uid, wait.container)
-            if self._waits.get(key) != wait and wait.reason in _TOLD_WAITS:
+            if self._waits.get(key) != wait and wait.reason in events.TOLD_WAITS:
                 told = events.backing_off(wait.reason, wait.message)
                 self._tell(wait.pod, wait.container, told)
             noted[key] = wait
@@ -228,12 +232,13 @@ class Executor:
         except (Retryable, Rejected) as error:
             log.info("action.failed", action=type(action).__name__, error=str(error))
             self._tell_failure(action, str(error))
-            self._remember_failure(action, str(error))
+            self._remember_failure(action, str(error), is_unfit=isinstance(error, Unfit))
 
-    def _remember_failure(self, action: Action, error: str) -> None:
+    def _remember_failure(self, action: Action, error: str, *, is_unfit: bool = False) -> None:
         match action:
             case CreateContainer() | StartContainer():
-                key, reason = (action.pod.uid, action.container), "CreateContainerError"
+                key = action.pod.uid, action.container
+                reason = f"CreateContainer{'Config' if is_unfit else ''}Error"
             case PrepareVolumes() | RemoveVolumes():
                 key, reason = (action.pod.uid, VOLUMES), "ContainerCreating"
             case TellMissing():
@@ -334,7 +339,7 @@ class Executor:
         self._failures.pop((pod.uid if pod else "", ""), None)
 
     async def _create_container(self, action: CreateContainer) -> None:
-        config = await self._volumes.resolved(action.config)
+        config = await self._volumes.resolved(await self._confiner.resolved(action.config))
         try:
             async with self._gate:
                 id = await self._engine.create_container(config)
@@ -354,6 +359,7 @@ class Executor:
                 state=State.CREATED,
                 image=config.image,
                 created_at_ms=self._clock(),
+                devices=config.labels.get(naming.DEVICES, ""),
             )
         )
         pull = self._pulls.get(config.image)
@@ -405,6 +411,8 @@ class Executor:
             await self._observer.look(id)
 
     async def _remove(self, id: str) -> None:
+        if (known := self._observer.containers.get(id)) is not None:
+            await self._volumes.remove_message(known)  # first: nothing would tell of it later
         async with self._gate:
             await self._engine.remove(id)
         await self._observer.look(id)
@@ -449,11 +457,3 @@ class Executor:
 
     def _has_image(self, image: str) -> bool:
         return not self._observer.image_names.isdisjoint(image_names(image))
-
-
-_TOLD_WAITS = (
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "ErrImageNeverPull",
-    "ImagePullBackOff",
-)

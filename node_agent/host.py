@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from node_agent.core.resolving import Resolver, parse
 from node_agent.core.usage import Sample
 
 PROBE_TIMEOUT_S = 0.25
@@ -108,6 +109,14 @@ class TcpProber:
             return False
         writer.close()
         return True
+
+
+def resolver(path: Path) -> Resolver:
+    """The host's own, from its resolv.conf; one that says nothing when that cannot be read."""
+    try:
+        return parse(path.read_text())
+    except (OSError, ValueError):
+        return Resolver()
 
 
 class Machine:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from node_agent.core.health import Good
+from node_agent.core.observed import Verdict
 from node_agent.host import Disk
 from proto import codec
 from proto.errors import BadRequest
@@ -24,12 +25,14 @@ class Kept(Struct, frozen=True):
         incarnation: Of the agent that wrote this. The next one's is greater, though the clock was
             set back meanwhile: or its reports would pass for old ones.
         good: Probes that were last found good.
+        verdicts: By pod uid: see `Memory.verdicts`.
     """
 
     assignment: Assignment | None = None
     accepted_at_ms: dict[str, int] = {}
     incarnation: int = 0
     good: tuple[Good, ...] = ()
+    verdicts: dict[str, Verdict] = {}
 
 
 class Keeper:

@@ -9,7 +9,8 @@ runs by its labels, and what is as it should be stays untouched.
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -17,11 +18,13 @@ from msgspec.structs import replace
 
 from node_agent import report
 from node_agent.checks import Checks
-from node_agent.core import contents, probes, targets
+from node_agent.confining import Confiner
+from node_agent.core import contents, devices, outcome, probes, targets
 from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
+from node_agent.core.resolving import Names, Resolver
 from node_agent.engine import Engine
 from node_agent.executor import Executor
 from node_agent.host import Disk, Machine, Prober
@@ -30,6 +33,7 @@ from node_agent.library import Library
 from node_agent.meter import Meter
 from node_agent.observer import Observer
 from node_agent.probing import Probing
+from node_agent.rooms import Rooms
 from node_agent.settings import Settings
 from node_agent.storage import Storage
 from node_agent.streams import StreamServer
@@ -64,6 +68,7 @@ LOOK_AGAIN_MS_MAX = 15_000
 PROBES_MAX = 64
 """Questions about other hosts answered at once; each ends within a quarter of a second."""
 
+_NO_RESOLVER = Resolver()
 
 T = TypeVar("T")
 
@@ -82,6 +87,7 @@ class Agent:
         clock: Callable[[], int],
         rng: random.Random,
         machine: Machine | None = None,
+        resolver: Resolver = _NO_RESOLVER,
     ) -> None:
         """Does nothing before `run`.
 
@@ -95,6 +101,7 @@ class Agent:
             clock: Epoch milliseconds.
             rng: Spreads what many agents would do at once.
             machine: The engine's host, for what it uses; None when that is not ours to see.
+            resolver: The host's own.
         """
         self._settings = settings
         self._node = settings.node_name
@@ -103,7 +110,7 @@ class Agent:
         self._prober = prober
         self._clock = clock
         self._rng = rng
-        self._host = _host(settings, storage)
+        self._host = _host(settings, storage, resolver)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
         self._teller = Teller(bus, self._node, self._spec_of, clock)
@@ -111,20 +118,11 @@ class Agent:
         self._observer = Observer(engine, storage, self._look_again, resync_s=settings.resync_s)
         self._library = Library(bus, self._node, storage, clock=clock, on_done=ring)
         self._checks = Checks(engine)
-        self._executor = Executor(
-            engine,
-            self._observer,
-            self._checks,
-            self._library,
-            VolumeMaker(engine, storage, self._observer, tell),
-            tell,
-            clock=clock,
-            on_done=ring,
-            concurrency=settings.engine_concurrency,
-        )
+        self._executor = self._new_executor(engine, storage)
         self._probing = Probing(self._checks, tell, clock=clock, rng=rng, on_change=ring)
         self._stream_server = StreamServer(bus, engine, self._node, self)
         self._meter = Meter(engine, machine, self._observer, bus, settings)
+        self._rooms = Rooms(storage, self._keeper, self._pods, ring, settings.room_period_s)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
@@ -133,6 +131,21 @@ class Agent:
         self._desired: dict[str, AssignedPod] = {}
         self._report_version = 0
         self._reported: tuple[NodeFacts, tuple[PodReport, ...], int, int] | None = None
+
+    def _new_executor(self, engine: Engine, storage: Storage) -> Executor:
+        settings, tell = self._settings, self._teller.tell
+        return Executor(
+            engine,
+            self._observer,
+            self._checks,
+            self._library,
+            VolumeMaker(engine, storage, self._observer, tell),
+            Confiner(engine, Path(settings.seccomp_dir or f"{settings.state_dir}/seccomp")),
+            tell,
+            clock=self._clock,
+            on_done=self._bell.set,
+            concurrency=settings.engine_concurrency,
+        )
 
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
@@ -149,6 +162,7 @@ class Agent:
                 tasks.create_task(self._answer_probes())
                 tasks.create_task(self._stream_server.run())
                 tasks.create_task(self._meter.run(self._incarnation))
+                tasks.create_task(self._rooms.run())
         finally:
             await self._checks.close()
 
@@ -263,7 +277,9 @@ class Agent:
             images=found.image_names,
             volumes=dict(found.volumes) if is_told else {},
             contents=dict(self._library.held) if is_told else {},
-            memory=self._executor.memory(self._accepted_at_ms),
+            memory=replace(
+                self._executor.memory(self._accepted_at_ms), verdicts=self._keeper.kept.verdicts
+            ),
             health=self._health,
         )
 
@@ -315,14 +331,15 @@ class Agent:
         """Every assigned pod; none before the engine was looked at: nothing is known of them."""
         if not self._observer.has_looked:
             return ()
-        observed = self._observed()
+        observed, now_ms = self._observed(), self._clock()
         views = by_pod(observed)
         return tuple(
             report.pod_report(
                 pod,
-                report.view_of(pod, views),
+                view := report.view_of(pod, views),
                 self._executor.waits,
                 observed.health,
+                verdict=outcome.verdict(pod, view, observed.memory, now_ms),
                 host_ip=self._settings.internal_ip,
                 accepted_at_ms=self._accepted_at_ms.get(pod.uid, 0),
                 is_busy=self._executor.is_busy(pod.uid),
@@ -349,6 +366,9 @@ class Agent:
                 await self._bus.publish(subject, codec.encode(beat))
             await asyncio.sleep(max(0.0, next_s - loop.time()))
             next_s = max(next_s + period_s, loop.time())
+
+    def _pods(self) -> Iterable[AssignedPod]:
+        return self._desired.values()
 
     def _spec_of(self, uid: str) -> PodSpec | None:
         known = self._desired.get(uid)
@@ -409,11 +429,15 @@ class Agent:
             return None
 
 
-def _host(settings: Settings, storage: Storage) -> Host:
+def _host(settings: Settings, storage: Storage, resolver: Resolver) -> Host:
+    servers = tuple(settings.cluster_dns.split(",")) if settings.cluster_dns else ()
     return Host(
         settings.node_name,
         settings.internal_ip,
         settings.sandbox_pool,
         settings.cluster,
         storage.places,
+        names=Names(resolver, servers, settings.cluster_domain),
+        resources=devices.parse(settings.resources),
+        is_seccomp_default=settings.seccomp_default,
     )

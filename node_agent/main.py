@@ -41,6 +41,12 @@ def load_settings(
         argv=arguments,
         environment=environment,
     )
+    from node_agent.core import devices  # noqa: PLC0415 - so that --help does not pay for it
+
+    try:
+        devices.parse(settings.resources)
+    except ValueError as error:
+        raise SystemExit(f"node-agent: {error}; see --help") from error
     node_name = settings.node_name or socket.gethostname().lower()
     internal_ip = settings.internal_ip or _first_route_ip()
     return msgspec.structs.replace(settings, node_name=node_name, internal_ip=internal_ip)
@@ -59,7 +65,7 @@ def _first_route_ip() -> str:
 async def _run(settings: Settings) -> None:
     # Here, so that --help does not pay for them.
     from node_agent.engine.docker import Docker  # noqa: PLC0415
-    from node_agent.host import FileDisk, Machine, TcpProber  # noqa: PLC0415
+    from node_agent.host import FileDisk, Machine, TcpProber, resolver  # noqa: PLC0415
     from node_agent.loop import Agent  # noqa: PLC0415
     from node_agent.storage.files import FileStorage, filesystem  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
@@ -80,6 +86,7 @@ async def _run(settings: Settings) -> None:
         TcpProber(),
         lambda: time.time_ns() // 1_000_000,
         random.Random(),  # noqa: S311 - spreads heartbeats
+        resolver=resolver(Path(settings.resolv_conf)),
         machine=Machine() if settings.docker.startswith("unix:") else None,
     )
     bus.on_connect = agent.report_soon

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from node_agent.core import naming
+from node_agent.core import devices, naming
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health
-from node_agent.core.observed import PodView
+from node_agent.core.observed import PodView, Verdict
 from node_agent.core.status import pod_status
 from node_agent.engine import EngineInfo, Image
 from node_agent.engine.pause import architecture
@@ -46,6 +46,7 @@ def node_facts(
             "cpu": settings.cpu or str(info.cpus),
             "memory": settings.memory or f"{info.memory_bytes // 1024}Ki",
             "pods": str(settings.max_pods),
+            **{one.name: str(one.count) for one in devices.parse(settings.resources)},
         }
     probe_address = settings.probe_address or f"{settings.internal_ip}:{PROBE_PORT}"
     largest = sorted(images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_MAX]
@@ -85,6 +86,7 @@ def pod_report(
     waits: Mapping[tuple[str, str], Wait],
     health: Health,
     *,
+    verdict: Verdict | None = None,
     host_ip: str,
     accepted_at_ms: int,
     is_busy: bool,
@@ -94,7 +96,15 @@ def pod_report(
         uid=pod.uid,
         namespace=pod.namespace,
         name=pod.name,
-        status=pod_status(pod, view, waits, health, host_ip=host_ip, accepted_at_ms=accepted_at_ms),
+        status=pod_status(
+            pod,
+            view,
+            waits,
+            health,
+            verdict=verdict,
+            host_ip=host_ip,
+            accepted_at_ms=accepted_at_ms,
+        ),
         is_gone=pod.delete_grace_s is not None and view.is_empty and not is_busy,
     )
 

@@ -4,6 +4,17 @@ from msgspec import Struct
 
 from proto.kinds.pod import PodSpec
 
+TOLD_WAITS = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "DeadlineExceeded",
+    "ErrImageNeverPull",
+    "Evicted",
+    "ImagePullBackOff",
+    "SysctlForbidden",
+)
+"""Why nothing is done for now, where people should know."""
+
 NORMAL = "Normal"
 WARNING = "Warning"
 
@@ -114,12 +125,16 @@ def killing(container: str, cause: str) -> Told:
 
 
 def backing_off(reason: str, message: str) -> Told:
-    """Something is not tried again yet."""
+    """Something is not tried again yet, or never."""
     if reason == "CrashLoopBackOff":
         text = message.replace("back-off", "Back-off", 1).replace("container=", "container ")
         return Told(WARNING, "BackOff", text.replace(" pod=", " in pod "))
     if reason == "CreateContainerConfigError":
         return failed(message)
+    if reason == "DeadlineExceeded":
+        return Told(NORMAL, reason, message)
+    if reason in ("Evicted", "SysctlForbidden"):
+        return Told(WARNING, reason, message)
     if reason == "ErrImageNeverPull":
         return Told(WARNING, "ErrImageNeverPull", message)
     return Told(NORMAL, "BackOff", message)

@@ -24,6 +24,8 @@ ATTEMPT = "longshore.dev/attempt"
 BACKOFF = "longshore.dev/backoff"
 SPEC_HASH = "longshore.dev/spec-hash"
 GRACE_S = "longshore.dev/grace-s"
+DEVICES = "longshore.dev/devices"
+MESSAGE = "longshore.dev/termination-message"
 VOLUME = "longshore.dev/volume"
 
 KIND_SANDBOX = "sandbox"
@@ -60,6 +62,11 @@ def sandbox_name(pod: PodKey) -> str:
 def pool_name(node: str, token: str) -> str:
     """The name of a holder that is nobody's yet; `token` makes it unique."""
     return f"{_PREFIX}_pool_{node}_{token}"
+
+
+def message_name(uid: str, container: str, attempt: int) -> str:
+    """The file that an attempt at a container may leave its last word in."""
+    return f"{uid}_{container}_{attempt}"
 
 
 def volume_name(uid: str, volume: str) -> str:

@@ -48,6 +48,9 @@ class Container(Struct, frozen=True, kw_only=True):
         error: Why Docker could not start it; empty when it could.
         stop_signal: What asks its program to end.
         grace_s: How long it may take to end, when nobody says otherwise.
+        message_policy: Where its last word is: ``File``, ``FallbackToLogsOnError``; empty: nowhere.
+        message: The last word of its program, once it has ended.
+        devices: Which extended resources it has; see `devices.label`.
     """
 
     id: str
@@ -70,6 +73,9 @@ class Container(Struct, frozen=True, kw_only=True):
     error: str = ""
     stop_signal: str = "SIGTERM"
     grace_s: int = 30
+    message_policy: str = ""
+    message: str = ""
+    devices: str = ""
 
     @property
     def has_failed_to_start(self) -> bool:
@@ -150,11 +156,18 @@ class Hook(Struct, frozen=True):
     error: str = ""
 
 
+class Verdict(Struct, frozen=True):
+    """Why a node puts an end to a pod, as its status says it."""
+
+    reason: str
+    message: str
+
+
 class Memory(Struct, frozen=True, kw_only=True):
     """What Docker cannot know. Losing it (the agent restarts) costs a retry, never a container.
 
     Attributes:
-        accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
+        accepted_at_ms: By pod uid: when the pod was first assigned. Kept on disk.
         busy: Uids of pods that an action runs for; None among them for the pool.
         signalled_at_ms: By container id: when its program was asked to end.
         hooks: By container id. Whether a container that an earlier agent started has run its hook
@@ -165,6 +178,7 @@ class Memory(Struct, frozen=True, kw_only=True):
             container's for volumes.
         fetching: Contents that are being asked for.
         unfetched: Contents that could not be had.
+        verdicts: By pod uid: of what could not be seen again. Kept on disk, too.
         worked_at_ms: When an action on a pod last ended.
     """
 
@@ -177,6 +191,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     failures: Mapping[tuple[str, str], Failure] = {}
     fetching: frozenset[SourceKey] = frozenset()
     unfetched: Mapping[SourceKey, Failure] = {}
+    verdicts: Mapping[str, Verdict] = {}
     worked_at_ms: int = 0
 
 

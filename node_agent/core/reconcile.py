@@ -11,7 +11,18 @@ holder → its volumes removed → gone.
 
 from collections.abc import Mapping
 
-from node_agent.core import configs, ending, images, initial, mounting, naming, restart
+from node_agent.core import (
+    configs,
+    devices,
+    ending,
+    images,
+    initial,
+    mounting,
+    naming,
+    outcome,
+    restart,
+    stocking,
+)
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -23,7 +34,6 @@ from node_agent.core.actions import (
     RemoveContainer,
     RemoveSandbox,
     RunHook,
-    SandboxConfig,
     StartContainer,
     StartSandbox,
     Wait,
@@ -72,7 +82,7 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         host: The node's own facts.
         now_ms: Epoch milliseconds.
     """
-    planner = _Planner(observed, host, now_ms)
+    planner = _Planner(desired, observed, host, now_ms)
     views = by_pod(observed)
     wanted = {naming.key(pod): pod for pod in desired.values()}
     for key in sorted(wanted.keys() | views.keys()):
@@ -89,26 +99,19 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
     return Plan(tuple(planner.actions), tuple(planner.waits), planner.wake_at_ms())
 
 
-def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
-    if initial.has_failed(pod, view):
-        return True
-    newest = [view.newest(spec.name) for spec in pod.spec.containers]
-    return all(
-        c is not None and c.has_ended and not restart.is_wanted(pod.spec.restart_policy, c)
-        for c in newest
-    )
-
-
 class _Planner:
     """Collects the steps of one pass; lives no longer than `plan`."""
 
-    def __init__(self, observed: Observed, host: Host, now_ms: int) -> None:
+    def __init__(
+        self, desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int
+    ) -> None:
         self._observed = observed
         self._memory = observed.memory
         self._host = host
         self._now_ms = now_ms
         self._stock = [s for s in pool(observed) if s.state is State.RUNNING]
+        busy = [pod for uid, pod in desired.items() if uid in observed.memory.busy]
+        self._devices = devices.Stock(host.resources, observed.containers, busy)
         self._images: dict[str, list[tuple[PodKey, str]]] = {}
         self._wakes: list[int] = []
         self.actions: list[Action] = []
@@ -167,9 +170,14 @@ class _Planner:
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its volumes first, then its holder, then its containers."""
-        if is_finished(pod, view):
-            self._finish(key, pod, view)
+        verdict = outcome.verdict(pod, view, self._memory, self._now_ms)
+        if verdict is not None:
+            self.waits.append(Wait(key, "", verdict.reason, verdict.message, None))
+        if verdict is not None or outcome.is_finished(pod, view):
+            self._finish(key, outcome.ending(pod, verdict) if verdict else pod, view)
             return
+        if due_ms := outcome.deadline_ms(pod, self._memory.accepted_at_ms):
+            self._wakes.append(due_ms)
         if pod.spec.volumes and not self._has_volumes(key, pod, view):
             return
         sandbox = view.sandbox
@@ -238,12 +246,12 @@ class _Planner:
             self.actions.append(RemoveSandbox(key, sandbox.id, "it has died"))
 
     def _new_sandbox(self, key: PodKey, pod: AssignedPod) -> None:
-        if self._stock and configs.fits_pool(pod):
+        if self._stock and configs.fits_pool(pod, self._host.names):
             holder = self._stock.pop(0)
             name = naming.sandbox_name(key)
             self.actions.append(ClaimSandbox(key, holder.id, name, "assigned"))
         else:
-            config = configs.sandbox_config(self._host.name, pod)
+            config = configs.sandbox_config(self._host, pod)
             self.actions.append(CreateSandbox(key, config, "assigned"))
 
     def _bring_up_container(
@@ -263,7 +271,7 @@ class _Planner:
         elif newest.state is State.CREATED and is_current and is_joined:
             if self._is_held_back(key, spec.name):
                 return
-            hostname = pod.name[:63] if configs.fits_pool(pod) else ""
+            hostname = pod.name[:63] if configs.fits_pool(pod, self._host.names) else ""
             has_hook = spec.post_start is not None
             self.actions.append(
                 StartContainer(key, spec.name, newest.id, hostname, "created", has_hook=has_hook)
@@ -392,6 +400,7 @@ class _Planner:
                     else 0
                 ),
                 processes_of="" if looked_at is None else looked_at.id,
+                units=self._devices.take(spec),
             )
         except Absent as absent:
             reason = "CreateContainerConfigError"
@@ -428,37 +437,14 @@ class _Planner:
 
     def stock_pool(self) -> None:
         """One holder more, or fewer, when nothing else is to be done."""
-        holders = pool(self._observed)
         if self.actions or self._memory.busy:
             return
-        dead = [s for s in holders if s.state is State.EXITED]
-        surplus = holders[self._host.pool_size :]
-        unstarted = [s for s in holders if s.state is State.CREATED]
-        is_short = len(holders) < self._host.pool_size
-        if not (dead or surplus or unstarted or is_short):
-            return
+        step = stocking.step(self._observed, self._host)
         quiet_at_ms = self._memory.worked_at_ms + POOL_QUIET_MS
-        if self._now_ms < quiet_at_ms:
+        if step is not None and self._now_ms < quiet_at_ms:
             self._wakes.append(quiet_at_ms)
-        elif self._is_held_back(_POOL, ""):
-            pass  # it waits, and says until when
-        elif dead or surplus:
-            unused = (*dead, *surplus)[0]
-            self.actions.append(RemoveSandbox(None, unused.id, "not of use to the pool"))
-        elif unstarted:
-            self.actions.append(StartSandbox(None, unstarted[0].id, "created"))
-        else:
-            config = SandboxConfig(
-                name=self._free_pool_name(), labels=naming.sandbox_labels(self._host.name)
-            )
-            self.actions.append(CreateSandbox(None, config, "the pool is short"))
-
-    def _free_pool_name(self) -> str:
-        taken = {sandbox.name for sandbox in self._observed.sandboxes}
-        # Names are the engine's: a node of another cluster may be called like this one.
-        prefix = f"{self._host.cluster}-" if self._host.cluster else ""
-        names = (naming.pool_name(self._host.name, f"{prefix}{n}") for n in range(len(taken) + 1))
-        return next(name for name in names if name not in taken)
+        elif step is not None and not self._is_held_back(_POOL, ""):
+            self.actions.append(step)
 
 
 _POOL = PodKey("", "", "")

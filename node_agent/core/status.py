@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from node_agent.core import initial, restart
+from node_agent.core import configs, initial, restart
 from node_agent.core.actions import Wait
 from node_agent.core.health import Health
-from node_agent.core.observed import Container, PodView, State
+from node_agent.core.observed import Container, PodView, State, Verdict
 from proto.kinds.container import (
     Container as ContainerSpec,
     ContainerState,
@@ -37,6 +37,7 @@ def pod_status(
     waits: Mapping[tuple[str, str], Wait],
     health: Health = HEALTHY,
     *,
+    verdict: Verdict | None = None,
     host_ip: str,
     accepted_at_ms: int,
 ) -> PodStatus:
@@ -47,9 +48,13 @@ def pod_status(
         view: What there is of it.
         waits: By pod uid and container name: why nothing is done for now.
         health: What probes say of its containers.
+        verdict: Why the node puts an end to it, if it does.
         host_ip: The node's address.
         accepted_at_ms: When it was assigned to this node, epoch milliseconds.
     """
+    over = _over(view, verdict)
+    if over.reason:  # as of one that is deleted, nothing of it comes any more
+        pod = replace(pod, delete_grace_s=0)
 
     def status_of(spec: ContainerSpec) -> ContainerStatus:
         return _container_status(pod, spec, view, waits.get((pod.uid, spec.name)), health)
@@ -65,14 +70,9 @@ def pod_status(
         *(s for s, spec in zip(first, pod.spec.init_containers, strict=True) if spec.is_sidecar),
         *statuses,
     )
-    debugging = tuple(
-        replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
-    )
-    phase = _phase(pod, view, pending, statuses)
+    phase = "Failed" if over.reason else _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
-    pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
-    if pod.spec.host_network and has_sandbox:
-        pod_ip = host_ip
+    pod_ip = configs.address(pod, sandbox, host_ip) if sandbox and has_sandbox else ""
     return PodStatus(
         phase=phase,
         conditions=(
@@ -86,7 +86,11 @@ def pod_status(
         start_time=format_time(accepted_at_ms),
         init_container_statuses=first,
         container_statuses=statuses,
-        ephemeral_container_statuses=debugging,
+        ephemeral_container_statuses=tuple(
+            replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
+        ),
+        reason=over.reason,
+        message=over.message,
         qos_class=qos_class(pod.spec),
     )
 
@@ -132,6 +136,12 @@ def _initialized(
             accepted_at_ms if pending else max(since_ms, accepted_at_ms)
         ),
     )
+
+
+def _over(view: PodView, verdict: Verdict | None) -> Verdict:
+    """Why the node has put an end to the pod; one without a reason while any of it runs."""
+    runs = any(container.state is State.RUNNING for container in view.containers)
+    return Verdict("", "") if verdict is None or runs else verdict
 
 
 def waiting_reason(status: ContainerStatus) -> str:
@@ -205,7 +215,7 @@ def _terminated(ended: Container) -> ContainerStateTerminated:
     return ContainerStateTerminated(
         exit_code=code,
         reason=reason,
-        message=ended.error,
+        message=ended.error or ended.message,
         started_at=format_time(ended.started_at_ms or ended.created_at_ms),
         finished_at=format_time(ended.ended_at_ms),
         container_id=f"docker://{ended.id}",

@@ -32,6 +32,7 @@ from node_agent.engine import (
     Listed,
     LogOptions,
     cgroups,
+    oom,
     pause,
 )
 from node_agent.engine.console import DockerConsole
@@ -85,6 +86,8 @@ class Docker:
         self._ours = {naming.CLUSTER: cluster, naming.NODE: node}
         self._cgroup_root = cgroup_root
         self._has_holder_image = False
+        self._trial = asyncio.Lock()
+        self._lowest_oom_score: int | None = None
 
     async def close(self) -> None:
         """Disconnect."""
@@ -140,6 +143,22 @@ class Docker:
             for image in found
         ]
 
+    async def image_user(self, image: str) -> str:
+        """See `Engine`."""
+        async with _translated():
+            found = await self._docker.images.inspect(image)
+        return found["Config"].get("User") or ""
+
+    async def lowest_oom_score(self) -> int:
+        """See `Engine`. Tried once: nothing tells."""
+        async with self._trial:
+            if self._lowest_oom_score is None:
+                await self._load_holder_image()
+                self._lowest_oom_score = await oom.lowest(
+                    self._ask, pause.IMAGE, "-".join(self._ours.values())
+                )
+        return self._lowest_oom_score
+
     async def pull(self, image: str) -> None:
         """See `Engine`."""
         async with _translated(PULL_DEADLINE_S):
@@ -155,6 +174,10 @@ class Docker:
     async def create_volume(self, config: TmpfsConfig) -> None:
         """See `Engine`."""
         await self._ask("POST", "volumes/create", body=volume_config(config, self._ours))
+
+    async def volume_path(self, name: str) -> str:
+        """See `Engine`."""
+        return str((await self._ask("GET", f"volumes/{name}"))["Mountpoint"])
 
     async def remove_volume(self, name: str) -> None:
         """See `Engine`."""

@@ -80,6 +80,8 @@ class FakeEngine:
         self.registry: set[str] = set()
         """Images that can be pulled, under the names that manifests use."""
         self.is_registry_reachable = True
+        self.image_users: dict[str, str] = {}
+        """By image: as whom it runs, if not as root."""
         self.ignores_signals: Callable[[Container], bool] = lambda _: False
         """Which containers take no notice of being asked to end."""
         self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
@@ -184,6 +186,17 @@ class FakeEngine:
         await self._delay("look", "")
         return list(self._images.values())
 
+    async def image_user(self, image: str) -> str:
+        """See `Engine`."""
+        await self._delay("look", image)
+        if not any(name in self._images for name in image_names(image)):
+            raise NotFound(f"No such image: {image}")
+        return self.image_users.get(image, "")
+
+    async def lowest_oom_score(self) -> int:
+        """See `Engine`."""
+        return -1000
+
     async def pull(self, image: str) -> None:
         """See `Engine`."""
         self.pulls.append(image)
@@ -207,6 +220,13 @@ class FakeEngine:
         pod = PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID])
         name, volume = config.engine_name, labels[naming.VOLUME]
         self._volumes.setdefault(name, EngineVolume(name, pod, volume))
+
+    async def volume_path(self, name: str) -> str:
+        """See `Engine`."""
+        await self._delay("look", name)
+        if name not in self._volumes:
+            raise NotFound(f"get {name}: no such volume")
+        return f"/engine/volumes/{name}"
 
     async def remove_volume(self, name: str) -> None:
         """See `Engine`."""
@@ -251,6 +271,8 @@ class FakeEngine:
             created_at_ms=self._clock(),
             is_tty=config.is_tty,
             grace_s=int(labels[naming.GRACE_S]),
+            message_policy=labels.get(naming.MESSAGE, ""),
+            devices=labels.get(naming.DEVICES, ""),
         )
         self._commands[id] = tuple(config.entrypoint)
         return id

@@ -5,7 +5,7 @@ Every verb may be repeated, and whatever one that was cut short left behind is o
 next, or seen by `volumes` and removed with the pod.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from node_agent.core.contents import Held, SourceKey
@@ -13,6 +13,12 @@ from node_agent.core.naming import PodKey
 from node_agent.core.volume_actions import FilesConfig, HostPathConfig, Mount, RoomConfig
 from node_agent.core.volumes import Places
 from proto.errors import Retryable
+
+MESSAGE_BYTES_MAX = 4096
+"""Source: the kubelet, MaxContainerTerminationMessageLength."""
+
+MESSAGE_UNCLAIMED_S = 600
+"""Longer than it takes from a message's file to the container that it is for."""
 
 
 class StorageFailure(Retryable):
@@ -45,6 +51,38 @@ class Storage(Protocol):
         Raises:
             StorageFailure: Something could not be removed.
         """
+        ...
+
+    async def used(self, pod: PodKey, volume: str) -> int:
+        """Bytes of the disk that a pod's empty folder takes; 0 where there is none.
+
+        Raises:
+            StorageFailure: It cannot be looked at.
+        """
+        ...
+
+    async def prepare_message(self, name: str) -> str:
+        """Make an empty file for a container's last word. Returns its path on the node.
+
+        Raises:
+            StorageFailure: It cannot be made.
+        """
+        ...
+
+    async def message(self, name: str) -> str:
+        """What a container left there, at most `MESSAGE_BYTES_MAX`; empty when there is nothing."""
+        ...
+
+    async def remove_message(self, name: str) -> None:
+        """Remove it; nothing when it is not there.
+
+        Raises:
+            StorageFailure: It is left.
+        """
+        ...
+
+    async def sweep_messages(self, known: Collection[str]) -> None:
+        """Remove the files that are none of these and that nobody has touched for a while."""
         ...
 
     async def source(self, mount: Mount) -> str:

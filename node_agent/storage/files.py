@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -23,12 +23,13 @@ from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
 from node_agent.core.volume_actions import FilesConfig, HostPathConfig, Mount, RoomConfig
 from node_agent.core.volumes import FILES, PATHS, ROOMS, Places
-from node_agent.storage import StorageFailure, atomic
+from node_agent.storage import StorageFailure, atomic, messages, ownership
 from proto import codec
 from proto.errors import BadRequest
 from proto.kinds.references import SECRET
 
 _OWNER = "pod"
+_MESSAGES = "messages"
 _UNFINISHED = ".new"
 
 log = structlog.get_logger()
@@ -87,19 +88,19 @@ class FileStorage:
         is_secret = isinstance(volume, FilesConfig) and volume.is_secret
         folder = self._folder(pod, is_secret=is_secret)
         match volume:
-            case RoomConfig(name=name):
+            case RoomConfig(name=name, group=group):
                 if not (room := _inside(folder / ROOMS, name)).exists():
                     new = room.with_name(f".{name}")  # until it is as it should be
                     new.mkdir(exist_ok=True)
-                    new.chmod(0o777)
+                    ownership.give(new, group, 0o777)
                     new.rename(room)
             case HostPathConfig(name=name):
                 _look_at_host_path(Path(volume.path), volume.type)
                 if not (link := _inside(folder / PATHS, name)).is_symlink():
                     link.symlink_to(volume.path)
-            case FilesConfig(name=name, files=files):
+            case FilesConfig(name=name, files=files, group=group):
                 path = _inside(folder / FILES, name)
-                atomic.write(path, files, volume.mark, is_synced=not is_secret)
+                atomic.write(path, files, volume.mark, is_synced=not is_secret, group=group)
 
     def _folder(self, pod: PodKey, *, is_secret: bool) -> Path:
         """The pod's, made whole: with the name of whose it is."""
@@ -137,6 +138,26 @@ class FileStorage:
             with suppress(FileNotFoundError):
                 (folder / _OWNER).unlink()
                 folder.rmdir()
+
+    async def used(self, pod: PodKey, volume: str) -> int:
+        """See `Storage`."""
+        return await _aside(ownership.used, self._disk / "pods" / pod.uid / ROOMS / volume)
+
+    async def prepare_message(self, name: str) -> str:
+        """See `Storage`."""
+        return await _aside(messages.prepare, self._room(is_secret=False) / _MESSAGES, name)
+
+    async def message(self, name: str) -> str:
+        """See `Storage`."""
+        return await _aside(messages.read, self._disk / _MESSAGES, name)
+
+    async def remove_message(self, name: str) -> None:
+        """See `Storage`."""
+        await _aside((self._disk / _MESSAGES / name).unlink, missing_ok=True)
+
+    async def sweep_messages(self, known: Collection[str]) -> None:
+        """See `Storage`."""
+        await _aside(messages.sweep, self._disk / _MESSAGES, known)
 
     async def source(self, mount: Mount) -> str:
         """See `Storage`."""
