@@ -98,8 +98,8 @@ class VolumeMaker:
             name = naming.message_name(
                 labels[naming.POD_UID], labels[naming.CONTAINER], int(labels[naming.ATTEMPT])
             )
-            source = await self._storage.prepare_message(name)
-            mounts.append(Mount(name="", target=config.message_path, source=source))
+            if source := await self._storage.prepare_message(name):
+                mounts.append(Mount(name="", target=config.message_path, source=source))
         return replace(config, mounts=tuple(mounts))
 
     async def _resolved(self, mount: Mount) -> Mount:

@@ -64,6 +64,8 @@ class Storage(Protocol):
     async def prepare_message(self, name: str) -> str:
         """Make an empty file for a container's last word. Returns its path on the node.
 
+        Empty where storage is no disk: an engine could mount nothing of it.
+
         Raises:
             StorageFailure: It cannot be made.
         """

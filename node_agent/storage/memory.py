@@ -62,7 +62,7 @@ class MemoryStorage:
     async def prepare_message(self, name: str) -> str:
         """See `Storage`."""
         self.messages[name] = ""
-        return f"/disk/messages/{name}"
+        return ""
 
     async def message(self, name: str) -> str:
         """See `Storage`."""
