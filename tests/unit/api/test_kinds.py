@@ -364,8 +364,8 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ),
         (
             "DaemonSet",
-            {"spec": WORKLOAD | {"template": {"spec": POD | {"hostPID": True}}}},
-            "spec.template.spec.hostPID",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"runtimeClassName": "fast"}}}},
+            "spec.template.spec.runtimeClassName",
         ),
         (
             "DaemonSet",
