@@ -45,6 +45,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             "milliseconds of silence (three heartbeats) that make a node NotReady, its host probed"
         ),
     ] = 750
+    autoscaler_sync_ms: Annotated[
+        int, Meta(ge=100), _is("milliseconds between two looks at what an autoscaler scales")
+    ] = 15_000
     audit_log: Annotated[
         str, _is("file for a line of JSON (audit.k8s.io/v1) on each request that is of interest")
     ] = ""

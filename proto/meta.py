@@ -213,7 +213,10 @@ class LabelSelector(Model, frozen=True, kw_only=True):
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether these labels satisfy every term."""
-        return all(labels.get(key) == value for key, value in self.match_labels.items()) and all(
+        for key, value in self.match_labels.items():  # all() takes twice as long, for every pod
+            if labels.get(key) != value:
+                return False
+        return not self.match_expressions or all(
             term.matches(labels) for term in self.match_expressions
         )
 

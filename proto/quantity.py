@@ -116,3 +116,12 @@ def text(number: Decimal, *, binary: bool) -> str:
             return f"{left}{suffix}"
         left //= base
     return f"{left}{suffixes[-1]}"
+
+
+def from_milli(thousandths: int) -> str:
+    """The same of thousandths.
+
+    >>> [from_milli(n) for n in (0, 1500, 2000, 5_000_000, 6_447_104_000, 50_000_000_000)]
+    ['0', '1500m', '2', '5k', '6447104', '50M']
+    """
+    return text(Decimal(thousandths) / 1000, binary=False)

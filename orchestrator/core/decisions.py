@@ -70,6 +70,20 @@ class UpdateStatus(Struct, frozen=True):
     cause: str
 
 
+class Rescale(Struct, frozen=True):
+    """Ask an object for another number of replicas, as a write to its scale does.
+
+    Attributes:
+        object: Derived from one of the snapshot's.
+        announce: Emitted once that is done.
+    """
+
+    kind: Kind[Any]
+    object: Resource
+    cause: str
+    announce: Emit
+
+
 class Bind(Struct, frozen=True):
     """Give a pod its node: `object` is the pod with its node's name and its new conditions."""
 
@@ -94,7 +108,7 @@ class Remove(Struct, frozen=True):
     propagation: str = ""
 
 
-Decision = Create | Update | UpdateStatus | Bind | Remove | Emit
+Decision = Create | Update | UpdateStatus | Rescale | Bind | Remove | Emit
 
 
 class Plan(Struct, frozen=True):
@@ -119,6 +133,8 @@ def _line(decision: Decision) -> str:
             return f"update {who}: {decision.cause}"
         case UpdateStatus():
             return f"update status of {who}: {decision.cause}"
+        case Rescale():
+            return f"rescale {who}: {decision.cause}"
         case Bind():
             return f"bind {who}: {decision.cause}"
         case Remove():

@@ -6,9 +6,10 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from orchestrator.core import label_selectors
 from orchestrator.core.ownership import selector_of
 from proto.kinds.kind import ScalePaths
-from proto.meta import format_selector
+from proto.meta import LabelSelector, format_selector
 
 
 class Numbers(Struct, frozen=True):
@@ -42,6 +43,19 @@ def numbers(found: Any, paths: ScalePaths | None) -> Numbers:
         observed if isinstance(observed, int) else 0,
         selector if isinstance(selector, str) else "",
     )
+
+
+def selector(found: Any, paths: ScalePaths | None) -> LabelSelector | None:
+    """Of an object's pods, see `numbers`; None when it does not say.
+
+    Raises:
+        BadRequest: What a custom resource says is no selector.
+    """
+    if paths is None:
+        by = selector_of(found)
+        return None if by.is_empty else by
+    text = numbers(found, paths).selector
+    return label_selectors.parse(text) if text else None
 
 
 def rescaled(old: Any, replicas: int, paths: ScalePaths | None) -> Any:

@@ -16,11 +16,13 @@ from orchestrator.runtime.announce import Announcer
 from orchestrator.runtime.audit import AuditLog
 from orchestrator.runtime.contents import Contents
 from orchestrator.runtime.controllers import Controllers
+from orchestrator.runtime.controllers.autoscalers import Autoscalers
 from orchestrator.runtime.deploys import Deploys
 from orchestrator.runtime.detector import Detector
 from orchestrator.runtime.dispatch import Dispatcher
 from orchestrator.runtime.election import Election, Term
 from orchestrator.runtime.intake import Intake
+from orchestrator.runtime.lag import Lags
 from orchestrator.runtime.perform import Performer
 from orchestrator.runtime.recorder import Recorder
 from orchestrator.runtime.scheduler import Scheduler
@@ -75,7 +77,10 @@ class ControlPlane:
         self.usages = Usages(self.world, bus)
         self._recorder = Recorder(self.world, self.writer, self.verbs, clock)
         perform = Performer(self.verbs, self.writer, self._recorder).perform
-        self._controllers = Controllers(self.world, perform, clock)
+        autoscalers = Autoscalers(
+            self.world, self.usages, Lags(self.world, bus), settings.autoscaler_sync_ms
+        )
+        self._controllers = Controllers(self.world, perform, clock, (autoscalers,))
         self._scheduler = Scheduler(self.world, perform, clock)
         self._dispatcher = Dispatcher(self.world, bus)
         self._contents = Contents(self.world, bus, lambda: self.is_leading)

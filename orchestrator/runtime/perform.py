@@ -12,6 +12,7 @@ from orchestrator.core.decisions import (
     Emit,
     Refused,
     Remove,
+    Rescale,
     Update,
     UpdateStatus,
 )
@@ -72,6 +73,11 @@ class Performer:
                 op = self._verbs.update_op(decision.kind, decision.object, manager=own)
             case UpdateStatus():
                 op = self._verbs.update_op(decision.kind, decision.object, subresource="status")
+            case Rescale():
+                own = Manager(MANAGER, UPDATE, decision.kind.api_version, "scale")
+                op = self._verbs.update_op(
+                    decision.kind, decision.object, subresource="scale", manager=own
+                )
             case Bind():
                 op = self._verbs.update_op(decision.kind, decision.object, subresource="binding")
             case Remove():
@@ -95,7 +101,7 @@ class Performer:
         return None if op is None else self._writer.submit((op,))
 
     def _done(self, decision: Decision, written: Any) -> None:
-        if isinstance(decision, Create) and decision.announce is not None:
+        if isinstance(decision, Create | Rescale) and decision.announce is not None:
             told = decision.announce
             message = told.message.replace("{name}", written.metadata.name)
             self._recorder.record(told.kind, told.object, told.type, told.reason, message)

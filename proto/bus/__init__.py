@@ -9,6 +9,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from proto.bus.lag import Lag
+
 PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 """What `longshore up` lets its nats-server carry (its own default is 1 MiB): a whole assignment of
 110 pods (Kubernetes' limit a node) with 64 KiB each fits.
@@ -17,6 +19,9 @@ PAYLOAD_BYTES_MAX = 8 * 1024 * 1024
 
 MESSAGE_ID_HEADER = "Nats-Msg-Id"
 """Says that two messages are one event, published twice. NATS' own name for it."""
+
+INTAKE_CONSUMER = "longshore"
+"""The one durable consumer of an intake's stream."""
 
 
 class Envelope(Struct, frozen=True):
@@ -130,6 +135,15 @@ class Bus(Protocol):
 
         Raises:
             Unavailable: The server has no durable storage (JetStream is off).
+        """
+        ...
+
+    async def lag(self, stream: str, consumer: str, *, timeout_s: float) -> Lag:
+        """How far a durable consumer is behind; of anybody's stream, not only of an intake's.
+
+        Raises:
+            NotFound: There is no such stream, or it has no such consumer.
+            Unavailable: Nobody answered in time, or the server has no durable storage.
         """
         ...
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from proto.bus import Intake, Subscription
+from proto.bus.lag import Lag
 from proto.bus.nats import NatsBus
 from proto.errors import Unavailable
 
@@ -68,6 +69,10 @@ class LateBus:
     async def intake(self, stream: str, subject: str) -> Intake:
         """See `Bus`."""
         return await self._connected().intake(stream, subject)
+
+    async def lag(self, stream: str, consumer: str, *, timeout_s: float) -> Lag:
+        """See `Bus`."""
+        return await self._connected().lag(stream, consumer, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """See `Bus`."""

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from proto.bus import PAYLOAD_BYTES_MAX, Envelope
+from proto.bus import INTAKE_CONSUMER, PAYLOAD_BYTES_MAX, Envelope
+from proto.bus.lag import Lag, no_consumer
 from proto.bus.mailbox import Mailbox
 from proto.errors import Unavailable
 
@@ -71,6 +72,11 @@ class _Stream:
         self.last_sequence += 1
         self.kept.append(_Stored(self.last_sequence, envelope))
         self.bell.set()
+
+    @property
+    def lag(self) -> Lag:
+        delivered = 0 if self.redeliver_at is None else 1
+        return Lag(len(self.kept) - delivered, delivered)
 
     def ack(self, sequence: int) -> None:
         if self.kept and self.kept[0].sequence == sequence:
@@ -160,6 +166,13 @@ class Network:
             found = self._streams[name] = _Stream(self._streams_made)
             self.listen(_Listener(name, pattern, found.put))
         return found
+
+    def lag(self, stream: str, consumer: str) -> Lag:
+        """Of the one consumer that a stream has here; raises NotFound for any other."""
+        found = self._streams.get(stream)
+        if found is None or consumer != INTAKE_CONSUMER:
+            raise no_consumer(stream, consumer)
+        return found.lag
 
     def receivers(self, subject: str) -> Iterator[_Listener]:
         """Whoever listens to the subject, in the order they subscribed."""
@@ -341,6 +354,12 @@ class MemoryBus:
         if not self.connected or not self._network.has_jetstream:
             raise Unavailable("the server has no durable storage")
         return MemoryIntake(self, self._network, stream, subject)
+
+    async def lag(self, stream: str, consumer: str, *, timeout_s: float) -> Lag:  # noqa: ARG002
+        """See `Bus.lag`; answers at once."""
+        if not self.connected or not self._network.has_jetstream:
+            raise Unavailable("the server has no durable storage")
+        return self._network.lag(stream, consumer)
 
     async def close(self) -> None:
         """See `Bus.close`."""

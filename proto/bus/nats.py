@@ -22,7 +22,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 
-from proto.bus import Envelope
+from proto.bus import INTAKE_CONSUMER, Envelope, lag
 from proto.bus.mailbox import Mailbox
 from proto.bus.waiting import WaitingPublishers
 from proto.errors import Unavailable
@@ -38,9 +38,6 @@ PING_INTERVAL_S = 2
 
 FLUSH_TIMEOUT_S = 5.0
 """For handing over to the socket, when the client's buffer of 2 MiB is full."""
-
-CONSUMER = "longshore"
-"""The one durable consumer of an intake's stream."""
 
 ACK_WAIT_S = 10.0
 """A delivery not acknowledged for so long is delivered again. An etcd commit takes 5 s at most."""
@@ -168,7 +165,7 @@ class NatsIntake:
         try:
             await self._declare_stream()
             try:
-                await self._jetstream.delete_consumer(self._stream, CONSUMER)
+                await self._jetstream.delete_consumer(self._stream, INTAKE_CONSUMER)
             except NotFoundError:
                 pass  # the first ever
             await self._declare_consumer()
@@ -199,7 +196,7 @@ class NatsIntake:
         await self._jetstream.add_consumer(
             self._stream,
             api.ConsumerConfig(
-                durable_name=CONSUMER,
+                durable_name=INTAKE_CONSUMER,
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=ACK_WAIT_S,
                 max_ack_pending=1,  # the order of publishing is the order of applying
@@ -229,7 +226,7 @@ class NatsIntake:
                 continue
 
     async def _ask(self) -> None:
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{CONSUMER}"
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{INTAKE_CONSUMER}"
         wanted = b'{"batch":1,"expires":%d}' % int(PULL_S * 1e9)
         try:
             await self._client.publish(subject, wanted, reply=self._inbox)
@@ -415,6 +412,11 @@ class NatsBus:
         intake = NatsIntake(self, self._client, stream, subject)
         await self._open(intake)
         return intake
+
+    async def lag(self, stream: str, consumer: str, *, timeout_s: float) -> lag.Lag:
+        """See `Bus.lag`."""
+        answer = await self.request(lag.info_subject(stream, consumer), b"", timeout_s=timeout_s)
+        return lag.read(answer, stream, consumer)
 
     async def _open(self, reader: NatsSubscription | NatsIntake) -> None:
         try:

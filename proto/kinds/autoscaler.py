@@ -4,7 +4,6 @@ This is its version 2, in which it is stored; `autoscaler_v1` is the other one. 
 rules and texts: Kubernetes, pkg/apis/autoscaling.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -13,9 +12,23 @@ from msgspec.structs import replace
 from proto import quantity
 from proto.errors import FieldError
 from proto.kinds import validation
+from proto.kinds.autoscaler_metrics import (
+    OF_NO_POD,
+    SOURCES,
+    CrossVersionObjectReference,
+    MetricReading,
+    MetricSource,
+    MetricSpec,
+    MetricStatus,
+    MetricValue,
+    check_metric,
+    check_reference,
+    cpu_metric,
+    with_text,
+)
 from proto.kinds.kind import Column, Kind
 from proto.kinds.pod import age_cell
-from proto.meta import Condition, LabelSelector, Model, Resource, Time
+from proto.meta import Condition, Model, Resource, Time
 
 CPU_PERCENT = 80
 """Aimed at when no metric is named. Source: DefaultCPUUtilization."""
@@ -23,95 +36,6 @@ CPU_PERCENT = 80
 WINDOW_MAX_S = 3600
 PERIOD_MAX_S = 1800
 _SHOWN_MAX = 2
-
-
-class CrossVersionObjectReference(Model, frozen=True, kw_only=True):
-    """An object of the same namespace."""
-
-    kind: str = ""
-    name: str = ""
-    api_version: str = ""
-
-
-class MetricIdentifier(Model, frozen=True, kw_only=True):
-    """What is measured."""
-
-    name: str = ""
-    selector: LabelSelector | None = None
-
-
-class MetricTarget(Model, frozen=True, kw_only=True):
-    """What it should be: ``Utilization`` in percent, ``Value``, or ``AverageValue`` of a pod."""
-
-    type: str = ""
-    value: quantity.Quantity | None = None
-    average_value: quantity.Quantity | None = None
-    average_utilization: int | None = None
-
-
-class MetricValue(Model, frozen=True, kw_only=True):
-    """What it is."""
-
-    value: quantity.Quantity | None = None
-    average_value: quantity.Quantity | None = None
-    average_utilization: int | None = None
-
-
-class MetricSource(Model, frozen=True, kw_only=True):
-    """One metric; which fields there are depends on where it comes from.
-
-    Attributes:
-        name: Of a resource, as is `container`.
-        metric: Of pods, an object, or something else.
-    """
-
-    name: str = ""
-    container: str = ""
-    described_object: CrossVersionObjectReference | None = None
-    metric: MetricIdentifier | None = None
-    target: MetricTarget = MetricTarget()
-
-
-class MetricReading(Model, frozen=True, kw_only=True):
-    """The same, with what was measured."""
-
-    name: str = ""
-    container: str = ""
-    described_object: CrossVersionObjectReference | None = None
-    metric: MetricIdentifier | None = None
-    current: MetricValue = MetricValue()
-
-
-class MetricSpec(Model, frozen=True, kw_only=True):
-    """A metric to aim at; `type` says which of the sources is there."""
-
-    type: str = ""
-    object: MetricSource | None = None
-    pods: MetricSource | None = None
-    resource: MetricSource | None = None
-    container_resource: MetricSource | None = None
-    external: MetricSource | None = None
-
-
-class MetricStatus(Model, frozen=True, kw_only=True):
-    """A metric as it was last."""
-
-    type: str = ""
-    object: MetricReading | None = None
-    pods: MetricReading | None = None
-    resource: MetricReading | None = None
-    container_resource: MetricReading | None = None
-    external: MetricReading | None = None
-
-
-SOURCES: Mapping[str, str] = {
-    "ContainerResource": "container_resource",
-    "External": "external",
-    "Object": "object",
-    "Pods": "pods",
-    "Resource": "resource",
-}
-"""A metric's type, and the field that goes with it."""
 
 
 class ScalingPolicy(Model, frozen=True, kw_only=True):
@@ -123,11 +47,17 @@ class ScalingPolicy(Model, frozen=True, kw_only=True):
 
 
 class ScalingRules(Model, frozen=True, kw_only=True):
-    """How fast it may go in one direction."""
+    """How fast it may go in one direction.
+
+    Attributes:
+        stabilization_window_seconds: How long what was called for before still counts.
+        tolerance: A part, 0.1 by default: metrics that are nearer to their targets move nothing.
+    """
 
     stabilization_window_seconds: int | None = None
     select_policy: str | None = None
     policies: tuple[ScalingPolicy, ...] = ()
+    tolerance: quantity.Quantity | None = None
 
 
 class Behavior(Model, frozen=True, kw_only=True):
@@ -165,13 +95,7 @@ class HorizontalPodAutoscaler(Resource, frozen=True, kw_only=True):
     status: AutoscalerStatus = AutoscalerStatus()
 
 
-def cpu_metric(percent: int) -> MetricSpec:
-    """Aim at that much of the CPU that pods ask for."""
-    target = MetricTarget(type="Utilization", average_utilization=percent)
-    return MetricSpec(type="Resource", resource=MetricSource(name="cpu", target=target))
-
-
-_UP = ScalingRules(
+SCALE_UP = ScalingRules(
     stabilization_window_seconds=0,
     select_policy="Max",
     policies=(
@@ -179,26 +103,28 @@ _UP = ScalingRules(
         ScalingPolicy(type="Percent", value=100, period_seconds=15),
     ),
 )
-_DOWN = ScalingRules(
+SCALE_DOWN = ScalingRules(
     select_policy="Max", policies=(ScalingPolicy(type="Percent", value=100, period_seconds=15),)
 )
+"""Without a window: it is the controller's, who asks for none."""
 
 
 def defaults(found: HorizontalPodAutoscaler) -> HorizontalPodAutoscaler:
     """One replica at least, CPU at 80 %, and rules for both directions where one is given."""
     spec = found.spec
+    metrics = spec.metrics or (cpu_metric(CPU_PERCENT),)
     behavior = spec.behavior
     if behavior is not None:
         behavior = Behavior(
-            scale_up=_filled(behavior.scale_up, _UP),
-            scale_down=_filled(behavior.scale_down, _DOWN),
+            scale_up=_filled(behavior.scale_up, SCALE_UP),
+            scale_down=_filled(behavior.scale_down, SCALE_DOWN),
         )
     return replace(
         found,
         spec=replace(
             spec,
             min_replicas=1 if spec.min_replicas is None else spec.min_replicas,
-            metrics=spec.metrics or (cpu_metric(CPU_PERCENT),),
+            metrics=tuple(with_text(metric) for metric in metrics),
             behavior=behavior,
         ),
     )
@@ -212,6 +138,7 @@ def _filled(rules: ScalingRules | None, by: ScalingRules) -> ScalingRules:
         stabilization_window_seconds=by.stabilization_window_seconds if window is None else window,
         select_policy=rules.select_policy or by.select_policy,
         policies=rules.policies or by.policies,
+        tolerance=None if rules.tolerance is None else quantity.canonical(rules.tolerance),
     )
 
 
@@ -222,111 +149,29 @@ def validate(
     spec = new.spec
     least, most = spec.min_replicas or 0, spec.max_replicas
     errors: list[FieldError] = []
-    if least < 1:
-        said = "must be greater than or equal to 1"
+    if least < 0:
+        said = "must be greater than or equal to 0"
         errors.append(validation.invalid("spec.minReplicas", least, said))
     if most < 1:
         errors.append(validation.invalid("spec.maxReplicas", most, "must be greater than 0"))
     elif most < least:
         said = "must be greater than or equal to `minReplicas`"
         errors.append(validation.invalid("spec.maxReplicas", most, said))
-    errors += _reference("spec.scaleTargetRef", spec.scale_target_ref)
+    errors += check_reference("spec.scaleTargetRef", spec.scale_target_ref)
     for index, metric in enumerate(spec.metrics):
-        errors += _metric(f"spec.metrics[{index}]", metric)
+        errors += check_metric(f"spec.metrics[{index}]", metric)
+    if least == 0 and not any(metric.type in OF_NO_POD for metric in spec.metrics):
+        said = "must specify at least one Object or External metric to support scaling to zero"
+        errors.append(validation.forbidden("spec.metrics", f"{said} replicas"))
     if spec.behavior is not None:
-        errors += _rules("spec.behavior.scaleUp", spec.behavior.scale_up or _UP)
-        errors += _rules("spec.behavior.scaleDown", spec.behavior.scale_down or _DOWN)
+        errors += _rules("spec.behavior.scaleUp", spec.behavior.scale_up or SCALE_UP)
+        errors += _rules("spec.behavior.scaleDown", spec.behavior.scale_down or SCALE_DOWN)
     return errors
 
 
-def _reference(at: str, found: CrossVersionObjectReference) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for name, value in (("kind", found.kind), ("name", found.name)):
-        if value:
-            errors += validation.path_segment(f"{at}.{name}", value)
-        else:
-            errors.append(validation.required(f"{at}.{name}"))
-    return errors
-
-
-def _metric(at: str, metric: MetricSpec) -> list[FieldError]:
-    if not metric.type:
-        return [validation.required(f"{at}.type", "must specify a metric source type")]
-    wanted = SOURCES.get(metric.type)
-    if wanted is None:
-        return [validation.not_supported(f"{at}.type", metric.type, tuple(SOURCES))]
-    errors = [
-        validation.forbidden(f"{at}.{_camel(name)}", "must populate the given metric source only")
-        for name in SOURCES.values()
-        if name != wanted and getattr(metric, name) is not None
-    ]
-    source: MetricSource | None = getattr(metric, wanted)
-    at = f"{at}.{_camel(wanted)}"
-    if source is None:
-        said = "must populate information for the given metric source"
-        return [*errors, validation.required(at, said)]
-    return errors + _source(at, metric.type, source) + _target(f"{at}.target", source.target)
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.title() for part in rest)
-
-
-def _source(at: str, type_: str, source: MetricSource) -> list[FieldError]:
-    """Its names, and that it aims at what can be measured there."""
-    errors: list[FieldError] = []
-    target = source.target
-    if type_ in ("Resource", "ContainerResource"):
-        if not source.name:
-            errors.append(validation.required(f"{at}.name", "must specify a resource name"))
-        if type_ == "ContainerResource" and not source.container:
-            errors.append(validation.required(f"{at}.container", "must specify a container"))
-        if target.average_utilization is None and target.average_value is None:
-            said = "must set either a target raw value or a target utilization"
-            errors.append(validation.required(f"{at}.target.averageUtilization", said))
-        elif target.average_utilization is not None and target.average_value is not None:
-            said = "may not set both a target raw value and a target utilization"
-            errors.append(validation.forbidden(f"{at}.target.averageValue", said))
-        return errors
-    if source.metric is None or not source.metric.name:
-        errors.append(validation.required(f"{at}.metric.name", "must specify a metric name"))
-    if type_ == "Object":
-        errors += _reference(
-            f"{at}.describedObject", source.described_object or CrossVersionObjectReference()
-        )
-    if target.average_value is None and (type_ == "Pods" or target.value is None):
-        name = "averageValue" if type_ == "Pods" else "value"
-        said = (
-            "must specify a positive target averageValue"
-            if type_ == "Pods"
-            else "must set either a target value or averageValue"
-        )
-        errors.append(validation.required(f"{at}.target.{name}", said))
-    return errors
-
-
-def _target(at: str, target: MetricTarget) -> list[FieldError]:
-    errors: list[FieldError] = []
-    if not target.type:
-        errors.append(validation.required(f"{at}.type", "must specify a metric target type"))
-    elif target.type not in ("Utilization", "Value", "AverageValue"):
-        said = "must be either Utilization, Value, or AverageValue"
-        errors.append(validation.invalid(f"{at}.type", target.type, said))
-    percent = target.average_utilization
-    if percent is not None and percent < 1:
-        errors.append(
-            validation.invalid(f"{at}.averageUtilization", percent, "must be greater than 0")
-        )
-    for name, value in (("value", target.value), ("averageValue", target.average_value)):
-        if value is not None and not _is_positive(value):
-            errors.append(validation.invalid(f"{at}.{name}", value, "must be positive"))
-    return errors
-
-
-def _is_positive(value: quantity.Quantity) -> bool:
+def _is_tolerance(value: quantity.Quantity) -> bool:
     try:
-        return quantity.parse(value) > 0
+        return quantity.parse(value) >= 0
     except ValueError:
         return False
 
@@ -339,6 +184,9 @@ def _rules(at: str, rules: ScalingRules) -> list[FieldError]:
     if window is not None and not 0 <= window <= WINDOW_MAX_S:
         said = f"must be between 0 and {WINDOW_MAX_S}, inclusive"
         errors.append(validation.invalid(f"{at}.stabilizationWindowSeconds", window, said))
+    if rules.tolerance is not None and not _is_tolerance(rules.tolerance):
+        said = "must be greater or equal to zero"
+        errors.append(validation.invalid(f"{at}.tolerance", rules.tolerance, said))
     for index, policy in enumerate(rules.policies):
         path = f"{at}.policies[{index}]"
         errors += validation.one_of(f"{path}.type", policy.type, ("Percent", "Pods"))
@@ -388,6 +236,11 @@ def _or_unknown(value: Any) -> str:
     return "<unknown>" if value is None else str(value)
 
 
+def _least_cell(found: HorizontalPodAutoscaler) -> str:
+    least = found.spec.min_replicas
+    return "<unset>" if least is None else str(least)
+
+
 def _reference_cell(found: HorizontalPodAutoscaler) -> str:
     target = found.spec.scale_target_ref
     return f"{target.kind}/{target.name}"
@@ -405,12 +258,11 @@ AUTOSCALERS: Kind[HorizontalPodAutoscaler] = Kind(
     columns=(
         Column("Reference", lambda found, _: _reference_cell(found)),
         Column("Targets", lambda found, _: _targets_cell(found)),
-        Column("MinPods", lambda found, _: str(found.spec.min_replicas or "<unset>")),
+        Column("MinPods", lambda found, _: _least_cell(found)),
         Column("MaxPods", lambda found, _: found.spec.max_replicas, type="integer"),
         Column("Replicas", lambda found, _: found.status.current_replicas, type="integer"),
         Column("Age", age_cell),
     ),
     defaults=defaults,
     validate=validate,
-    notice="are stored and served, but nothing scales by them yet",
 )

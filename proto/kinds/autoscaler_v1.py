@@ -14,12 +14,14 @@ from proto import codec
 from proto.errors import BadRequest
 from proto.kinds.autoscaler import (
     AUTOSCALERS,
-    SOURCES,
     AutoscalerSpec,
     AutoscalerStatus,
     Behavior,
-    CrossVersionObjectReference,
     HorizontalPodAutoscaler,
+)
+from proto.kinds.autoscaler_metrics import (
+    SOURCES,
+    CrossVersionObjectReference,
     MetricSpec,
     MetricStatus,
     cpu_metric,

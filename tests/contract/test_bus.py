@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from proto.bus import (
+    INTAKE_CONSUMER,
     MESSAGE_ID_HEADER,
     PAYLOAD_BYTES_MAX,
     Bus,
@@ -18,9 +19,10 @@ from proto.bus import (
     Intake,
     Subscription,
 )
+from proto.bus.lag import Lag
 from proto.bus.memory import ACK_WAIT_S, MemoryBus, Network
 from proto.bus.nats import PULL_S, NatsBus
-from proto.errors import Unavailable
+from proto.errors import NotFound, Unavailable
 from tests import servers
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -353,6 +355,49 @@ async def test_everybody_who_publishes_one_message_id_is_answered(connect: Conne
     await intake.close()
 
 
+# The lag of a consumer
+
+
+async def lag_of(bus: Bus, stream: str) -> Lag:
+    return await bus.lag(stream, INTAKE_CONSUMER, timeout_s=PATIENCE_S)
+
+
+async def test_the_lag_is_what_waits_and_what_is_delivered_but_not_acknowledged(connect: Connect):
+    consumer, asker = await connect("consumer"), await connect("asker")
+    intake = await consumer.intake("LAG", "lag.*")
+    assert await lag_of(asker, "LAG") == Lag(0, 0)
+    for _ in range(3):
+        await consumer.publish("lag.x", b"")
+    first = await deliver(intake)
+    while (await lag_of(asker, "LAG")).pending < 2:  # the others may be under way
+        await asyncio.sleep(0.01)
+    assert await lag_of(asker, "LAG") == Lag(2, 1)
+    assert (await lag_of(asker, "LAG")).total == 3
+    await first.ack()
+    assert await lag_of(asker, "LAG") == Lag(2, 0)
+    for _ in range(2):
+        await (await deliver(intake)).ack()
+    assert await lag_of(asker, "LAG") == Lag(0, 0)
+    await intake.close()
+    await consumer.publish("lag.x", b"")
+    while (await lag_of(asker, "LAG")).pending < 1:  # nobody need consume to be behind
+        await asyncio.sleep(0.01)
+
+
+async def test_only_a_consumer_that_is_there_has_a_lag(bus: Bus):
+    intake = await bus.intake("THERE", "there.*")
+    for stream, consumer in (
+        ("NOWHERE", INTAKE_CONSUMER),
+        ("THERE", "nobody"),
+        ("THERE.longshore", "x"),
+        ("*", INTAKE_CONSUMER),
+        ("THERE", ""),
+    ):
+        with pytest.raises(NotFound, match="has no consumer"):
+            await bus.lag(stream, consumer, timeout_s=PATIENCE_S)
+    await intake.close()
+
+
 # Failures that only a real server has; the memory bus's are in tests/unit/test_memory_bus.py
 
 
@@ -496,4 +541,6 @@ async def test_without_jetstream_there_is_no_intake():
         bus = await NatsBus.connect(server.url, name="a", timeout_s=5)
         with pytest.raises(Unavailable):
             await bus.intake("NONE", "none.*")
+        with pytest.raises(Unavailable):
+            await bus.lag("NONE", INTAKE_CONSUMER, timeout_s=PATIENCE_S)
         await bus.close()

@@ -15,6 +15,7 @@ from orchestrator.core.decisions import (
     Emit,
     Plan,
     Remove,
+    Rescale,
     Update,
     UpdateStatus,
 )
@@ -133,6 +134,9 @@ class Cluster:
                     self.update(decision.kind, decision.object)
                 case UpdateStatus():
                     self.update(decision.kind, decision.object, "status")
+                case Rescale():
+                    self.update(decision.kind, decision.object, "scale")
+                    self.events.append(decision.announce.message)
                 case Bind():
                     self.update(decision.kind, decision.object, "binding")
                 case Remove():

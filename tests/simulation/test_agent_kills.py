@@ -29,7 +29,14 @@ from proto.bus.memory import MemoryBus
 from proto.kinds.handler import ExecAction
 from proto.kinds.lifecycle import Lifecycle, LifecycleHandler
 from proto.kinds.volume import ConfigMapVolumeSource, Volume
-from proto.messages import AssignedPod, Assignment, ContentPiece, ContentRequest, NodeReport
+from proto.messages import (
+    AssignedPod,
+    Assignment,
+    ContentPiece,
+    ContentRequest,
+    NodeReport,
+    VolumeRemoval,
+)
 from tests.simulation.cluster import EPOCH_MS
 from tests.simulation.environment import (
     ENVIRONMENT_TYPES,
@@ -41,6 +48,7 @@ from tests.simulation.environment import (
 from tests.simulation.loop import ENVIRONMENT, Process, SimLoop
 from tests.unit.node_agent import given
 from tests.unit.node_agent.node import FakeProber, is_running, pod as reported
+from tests.unit.node_agent.test_stored import FOLDER, a_pod as claiming
 from tests.unit.node_agent.test_volumes import CACHE, FILES, HIDDEN, ROOM, a_pod, held, secret
 
 T = TypeVar("T")
@@ -129,7 +137,7 @@ class Stand:
         self.actions: set[type] = set()
         self.report: NodeReport | None = None
         self._dies_at = dies_at
-        self._generation = 0
+        self.generation = 0
         self._assignment = b""
         self._process: Process | None = None
 
@@ -193,9 +201,15 @@ class Stand:
 
     # -------------------------------------------------------- the control plane
 
-    def assign(self, *pods: AssignedPod) -> None:
-        self._generation += 1
-        assignment = Assignment(node=given.NODE, epoch=1, generation=self._generation, pods=pods)
+    def assign(self, *pods: AssignedPod, removals: tuple[VolumeRemoval, ...] = ()) -> None:
+        self.generation += 1
+        assignment = Assignment(
+            node=given.NODE,
+            epoch=1,
+            generation=self.generation,
+            pods=pods,
+            removals=removals,
+        )
         self._assignment = codec.encode(assignment)
 
     async def _insist(self, control: MemoryBus) -> None:
@@ -229,7 +243,7 @@ class Stand:
     async def running(self, name: str) -> None:
         """All containers of the assigned pod run as it is assigned."""
         await self.until(
-            lambda r: r.generation == self._generation and is_running(reported(r, name))
+            lambda r: r.generation == self.generation and is_running(reported(r, name))
         )
 
     async def gone(self, name: str) -> None:
@@ -361,6 +375,23 @@ async def missing(stand: Stand) -> None:
     stand.assign(given.pod("other", given.spec(image=HERE)))
 
 
+async def stored(stand: Stand) -> None:
+    """A claim's folder, which outlives its pod and goes when it is to."""
+    pod = claiming(FOLDER)
+    (own,) = pod.spec.containers
+    pod = replace(pod, spec=replace(pod.spec, containers=(replace(own, image=HERE),)))
+    stand.assign(pod)
+    await stand.running("web")
+    stand.assign(replace(pod, delete_grace_s=0))
+    await stand.gone("web")
+    stand.assign()
+    await stand.until(lambda r: r.generation == stand.generation)
+    assert "pvc-1" in await stand.host.storage.stored()
+    stand.assign(removals=(VolumeRemoval(name="pvc-1", uid="v1"),))
+    await stand.until(lambda r: any(volume.is_gone for volume in r.volumes))
+    assert "pvc-1" not in await stand.host.storage.stored()
+
+
 async def dead_holder(stand: Stand) -> None:
     """A pod's holder is killed, and one of the pool."""
     stand.assign(web())
@@ -403,6 +434,7 @@ STORIES = (
     told,
     volumes,
     missing,
+    stored,
     dead_holder,
     second_try,
 )

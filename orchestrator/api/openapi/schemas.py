@@ -9,7 +9,7 @@ from typing import Any
 import msgspec.inspect as look
 
 from orchestrator.api import parts
-from proto.kinds import ALL as BUILT_IN, metrics
+from proto.kinds import ALL as BUILT_IN, autoscaler_metrics, metrics
 from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS
 from proto.meta import ObjectMeta
@@ -30,6 +30,7 @@ _COMMON_FIELDS = {
 
 _PACKAGES = {
     ObjectMeta.__module__: META,
+    autoscaler_metrics.__name__: "io.k8s.api.autoscaling.v2",
     parts.__name__: "io.k8s.api.autoscaling.v1",
     metrics.__name__: "io.k8s.metrics.pkg.apis.metrics.v1beta1",
 }

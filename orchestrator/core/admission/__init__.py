@@ -5,8 +5,8 @@ pure functions of an object and a `Cluster` to read, in the order of Kubernetes'
 
 1. `admit` fills in what others say (an account's secrets, a limit range's defaults, a priority
    class's value), or forbids the object. It comes between an object's defaults and its validation;
-   the defaults are applied once more afterwards. Like `check` it sees an update of spec or
-   metadata, too.
+   the defaults are applied once more afterwards. It sees updates of spec or metadata, too, as
+   `check` does.
 2. `check` forbids what others do not allow, once the object is complete and valid.
 3. `quotas.Ledger` comes last, within the writer: what is left of a quota depends on the writes that
    share a transaction.

@@ -1,6 +1,6 @@
 """Which change rings for which object, and what each controller gets to see of the world.
 
-One file a controller; `ALL` lists them.
+One file a controller; `ALL` lists those that look at nothing but the world.
 """
 
 import asyncio
@@ -62,11 +62,19 @@ class Controllers:
         world: Read, and listened to.
         perform: Carries out decisions; returns how many failed.
         clock: Epoch milliseconds.
+        further: Those that look at more than the world.
     """
 
-    def __init__(self, world: World, perform: Perform, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        world: World,
+        perform: Perform,
+        clock: Callable[[], int],
+        further: Iterable[Controller[Any]] = (),
+    ) -> None:
         self._world = world
-        self._all = [_Run(made(world), perform, clock) for made in ALL]
+        every = (*(made(world) for made in ALL), *further)
+        self._all = [_Run(controller, perform, clock) for controller in every]
         self._of_every_kind = [run for run in self._all if run.controller.kinds is None]
         self._of_kind: dict[Kind[Any], list[_Run]] = {
             kind: [run for run in self._all if run.concerns(kind)]
@@ -85,6 +93,7 @@ class Controllers:
         async with asyncio.TaskGroup() as tasks:
             for run in self._all:
                 tasks.create_task(run.reconciler.run())
+                tasks.create_task(run.controller.follow(run.reconciler.ring))
 
     def _heard(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -1,7 +1,7 @@
 """What a controller is: which objects' changes concern it, and its plan for one of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Generic, TypeVar
 
 from orchestrator.core.decisions import Plan
@@ -42,6 +42,9 @@ class Controller(ABC, Generic[K]):
     def woken_by_end(self, _entry: Entry) -> Iterable[K]:
         """Whom else, when it is gone."""
         return ()
+
+    async def follow(self, ring: Callable[[K], None]) -> None:
+        """Look after what is not in the world, for one term; ring for whom it concerns."""
 
     @abstractmethod
     def plan(self, key: K, now_ms: int) -> Plan:

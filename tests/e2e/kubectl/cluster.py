@@ -1,5 +1,6 @@
 """`longshore up` on this machine, for kubectl to talk to."""
 
+import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,10 +25,12 @@ class Up(NamedTuple):
 
     Attributes:
         server: Where its API is.
+        nats: Where its NATS server is.
         data: Its folder.
     """
 
     server: str
+    nats: str
     data: Path
 
 
@@ -60,7 +63,9 @@ def up(
         )
         assert process.is_running, process.tail()
         config = yaml.safe_load((data / "kubeconfig").read_text())
-        yield Up(config["clusters"][0]["cluster"]["server"], data)
+        ports = json.loads((data / "ports.json").read_text())
+        server = config["clusters"][0]["cluster"]["server"]
+        yield Up(server, f"nats://127.0.0.1:{ports['nats']}", data)
     finally:
         process.stop(40)
         cluster = (data / "cluster").read_text() if (data / "cluster").exists() else "none"

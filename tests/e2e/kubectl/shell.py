@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,9 +62,12 @@ class Shell:
 
 @contextmanager
 def at_shell(home: Path, kubectl: Path, env: Mapping[str, str]) -> Iterator[Shell]:
-    """A shell in a home, with that binary as its kubectl."""
+    """A shell in a home, with that binary as its kubectl, and this Python."""
     (home / "bin").mkdir()
     (home / "bin" / "kubectl").symlink_to(kubectl)
+    python = home / "bin" / "python"  # ours, with the libraries that it has
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     fixed = {"HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb"}
     shell = Shell(home, {**fixed, "PATH": f"{home / 'bin'}:{os.environ['PATH']}", **env})
     try:

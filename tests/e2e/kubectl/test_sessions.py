@@ -24,6 +24,9 @@ LOOK_EVERY_S = 0.1
 EVERY_VERSION = FOLDER / "versions.md"
 """The page that the oldest and the newest kubectl play, too."""
 
+PROMPT = ("LONGSHORE_AUTOSCALER_SYNC_MS=1000", "LONGSHORE_AGENT_USAGE_PERIOD_S=2")
+"""What takes its time in a real cluster, an autoscaler above all, is not waited for here."""
+
 OTHERS = [path for path in binaries.varied() if path != binaries.usual()]
 
 pytestmark = [
@@ -42,7 +45,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[Up]:
     assert binaries.found(), "no kubectl on this machine"
-    with up(tmp_path_factory.mktemp("cluster"), IMAGE, nodes=2) as found:
+    with up(tmp_path_factory.mktemp("cluster"), IMAGE, nodes=2, settings=PROMPT) as found:
         yield found
 
 
@@ -116,6 +119,7 @@ def play(scene: Scene, kubectl: Path, cluster: Up, namespace: str, home: Path) -
     env = {
         "NAMESPACE": namespace,
         "IMAGE": IMAGE,
+        "NATS": cluster.nats,
         "TMPDIR": str(home),
         "KUBECACHEDIR": str(home.parent / f"cache-{kubectl.name}"),  # one for all scenes
     }

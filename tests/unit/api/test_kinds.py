@@ -218,6 +218,7 @@ ACTED_ON = (
     "ControllerRevision",
     "CronJob",
     "DaemonSet",
+    "HorizontalPodAutoscaler",
     "Job",
     "Lease",
     "LimitRange",
@@ -460,6 +461,27 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
                 }
             },
             "spec.behavior.scaleUp.stabilizationWindowSeconds",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {
+                "spec": {
+                    "scaleTargetRef": TARGET,
+                    "maxReplicas": 1,
+                    "behavior": {"scaleDown": {"tolerance": "-0.1"}},
+                }
+            },
+            "spec.behavior.scaleDown.tolerance",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "minReplicas": 0}},
+            "spec.metrics",
+        ),
+        (
+            "HorizontalPodAutoscaler",
+            {"spec": {"scaleTargetRef": TARGET, "maxReplicas": 1, "minReplicas": -1}},
+            "spec.minReplicas",
         ),
         ("CertificateSigningRequest", {"spec": SIGNING | {"request": "eA=="}}, "spec.request"),
         ("CertificateSigningRequest", {"spec": SIGNING | {"usages": ["odd"]}}, "spec.usages[0]"),

@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from orchestrator.api import selectors
+from orchestrator.core import label_selectors
 from proto.errors import BadRequest
 from proto.kinds.event import EVENTS
 from proto.kinds.namespace import NAMESPACES
@@ -68,13 +69,13 @@ def test_what_is_no_label_selector_is_a_bad_request(text):
 
 def test_a_list_of_values_without_an_end_is_told_so_in_kubernetes_words():
     with pytest.raises(BadRequest, match=r"found '', expected: ',', '\)' or identifier"):
-        selectors.parse_labels("app in (a,")
+        label_selectors.parse("app in (a,")
 
 
 @given(st.text(alphabet="ab=!(), in not<>", max_size=20))
 def test_any_text_is_a_label_selector_or_a_bad_request(text):
     try:
-        selectors.parse_labels(text).matches({})
+        label_selectors.parse(text).matches({})
     except BadRequest as error:
         assert str(error).startswith("unable to parse requirement")
 

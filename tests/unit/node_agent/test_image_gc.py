@@ -10,7 +10,7 @@ from node_agent.core.events import Told
 from node_agent.core.image_gc import Policy, Record, Space, excess_bytes, followed, removable
 from node_agent.engine import Image
 from node_agent.engine.fake import FakeEngine
-from node_agent.host import Machine
+from node_agent.host import Clock, Machine
 from node_agent.housekeeping import Housekeeper
 from node_agent.observer import Observer
 from node_agent.settings import Settings
@@ -94,7 +94,8 @@ async def test_a_full_disk_is_emptied_as_far_as_may_be():
     now_ms = NOW_MS
     names = [f"demo/{n}:1" for n in range(10)]
     engine = FakeEngine(NODE, lambda: now_ms, random.Random(1), images=names, delays={})
-    observer = Observer(engine, MemoryStorage(), lambda: None, resync_s=60)
+    clock = Clock(lambda: now_ms * 1_000_000, lambda: 0)
+    observer = Observer(engine, MemoryStorage(), lambda: None, clock=clock, resync_s=60)
     observer.info = await engine.info()
     await observer.look_at_images()
     told: list[Told] = []

@@ -176,3 +176,18 @@ def test_a_rule_that_is_given_in_part_gets_the_rest():
     assert behavior.scale_down.stabilization_window_seconds == 5
     assert behavior.scale_down.policies[0].value == 100
     assert behavior.scale_up.select_policy == "Max"
+
+
+def test_quantities_are_told_as_text_however_they_are_written():
+    metric = {"type": "External", "external": {"metric": METER, "target": target("Value", value=9)}}
+    found = stored([metric], {"scaleUp": {"tolerance": 0.05}})
+    assert found.spec.metrics[0].external.target.value == "9"
+    assert found.spec.behavior.scale_up.tolerance == "50m"
+
+
+@pytest.mark.parametrize(("least", "shown"), [(0, "0"), (2, "2"), (None, "1")])
+def test_none_is_a_number_of_replicas(least, shown):
+    found = stored([METRICS[7]], minReplicas=least)
+    (cell,) = (column.cell(found, 0) for column in AUTOSCALERS.columns if column.name == "MinPods")
+    assert cell == shown
+    assert AUTOSCALERS.validate(found, None) == []

@@ -5,12 +5,8 @@ from msgspec.structs import replace
 from orchestrator.runtime.controllers import Controllers
 from orchestrator.runtime.replica import follow
 from orchestrator.store.memory import MemoryServer
-from proto.kinds.autoscaler import (
-    AUTOSCALERS,
-    AutoscalerSpec,
-    CrossVersionObjectReference as Reference,
-    HorizontalPodAutoscaler,
-)
+from proto.kinds.autoscaler import AUTOSCALERS, AutoscalerSpec, HorizontalPodAutoscaler
+from proto.kinds.autoscaler_metrics import CrossVersionObjectReference as Reference
 from proto.kinds.autoscaler_v1 import AUTOSCALERS_V1
 from proto.kinds.namespace import NAMESPACES, Namespace
 from proto.meta import ObjectMeta
