@@ -38,8 +38,9 @@ simulate: python ## The whole cluster on virtual time under faults (SEEDS=200)
 fuzz: python ## Wild requests at the API: no 5xx, no hang, no trace (REQUESTS=20000)
 	@$(BIN)/python -m tests.fuzz --requests $(REQUESTS)
 
-table: python ## docs/kubectl.md anew, from the sessions with kubectl
+table: python ## docs/kubectl.md and docs/pod-spec.md anew, from the sessions with kubectl and the kinds
 	@$(BIN)/python -m tests.e2e.kubectl.table
+	@$(BIN)/python -m tests.architecture.pod_spec
 
 bench: setup ## Start rate, failover, decisions per second, footprint: a table and bench.json
 	@$(BIN)/python -m tests.bench

@@ -12,6 +12,7 @@ import structlog
 from msgspec.structs import replace
 
 from node_agent.checks import Checks
+from node_agent.confining import Confiner, Unfit
 from node_agent.core import events, naming
 from node_agent.core.actions import (
     Action,
@@ -84,6 +85,7 @@ class Executor:
         library: Library,
         puller: Puller,
         volumes: VolumeMaker,
+        confiner: Confiner,
         tell: Tell,
         *,
         clock: Callable[[], int],
@@ -100,6 +102,7 @@ class Executor:
             library: Fetches contents.
             puller: Pulls images.
             volumes: Makes volumes, and removes them.
+            confiner: Knows what a container may do once its image is there.
             tell: Where events go.
             clock: Epoch milliseconds.
             on_done: Called whenever a pod may be planned for again.
@@ -112,6 +115,7 @@ class Executor:
         self._library = library
         self._puller = puller
         self._volumes = volumes
+        self._confiner = confiner
         self._tell = tell
         self._clock = clock
         self._on_done = on_done
@@ -209,7 +213,7 @@ class Executor:
         noted = {key: wait for key, wait in self._waits.items() if key[0] in self._busy}
         for wait in waits:
             key = (wait.pod.uid, wait.container)
-            if self._waits.get(key) != wait and wait.reason in _TOLD_WAITS:
+            if self._waits.get(key) != wait and wait.reason in events.TOLD_WAITS:
                 told = events.backing_off(wait.reason, wait.message)
                 self._tell(wait.pod, wait.container, told)
             noted[key] = wait
@@ -256,7 +260,7 @@ class Executor:
         except (Retryable, Rejected) as error:
             log.info("action.failed", action=type(action).__name__, error=str(error))
             self._setbacks.tell(action, str(error))
-            self._setbacks.note(action, str(error))
+            self._setbacks.note(action, str(error), is_unfit=isinstance(error, Unfit))
 
     async def _perform(self, action: PodAction) -> None:
         match action:
@@ -341,7 +345,7 @@ class Executor:
         self._setbacks.over(pod.uid if pod else "", "")
 
     async def _create_container(self, action: CreateContainer) -> None:
-        config = await self._volumes.resolved(action.config)
+        config = await self._volumes.resolved(await self._confiner.resolved(action.config))
         try:
             async with self._gate:
                 id = await self._engine.create_container(config)
@@ -363,6 +367,7 @@ class Executor:
                 state=State.CREATED,
                 image=config.image,
                 created_at_ms=self._clock(),
+                devices=config.labels.get(naming.DEVICES, ""),
             )
         )
         if not self._puller.has_pulled(config.image):
@@ -416,16 +421,9 @@ class Executor:
     async def _remove(self, id: str) -> None:
         with self._observer.leaving(id):
             try:
+                if (known := self._observer.containers.get(id)) is not None:
+                    await self._volumes.remove_message(known)  # nothing would tell of it later
                 async with self._gate:
                     await self._engine.remove(id)
             finally:
                 await self._observer.look(id)
-
-
-_TOLD_WAITS = (
-    "CrashLoopBackOff",
-    "CreateContainerConfigError",
-    "ErrImageNeverPull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-)

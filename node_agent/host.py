@@ -14,6 +14,7 @@ from typing import Protocol
 
 from node_agent.core.image_gc import Space
 from node_agent.core.pressure import Level
+from node_agent.core.resolving import Resolver, parse
 from node_agent.core.usage import Sample
 
 PROBE_TIMEOUT_S = 0.25
@@ -146,6 +147,14 @@ class TcpProber:
             return False
         writer.close()
         return True
+
+
+def resolver(path: Path) -> Resolver:
+    """The host's own, from its resolv.conf; one that says nothing when that cannot be read."""
+    try:
+        return parse(path.read_text())
+    except (OSError, ValueError):
+        return Resolver()
 
 
 class Machine:

@@ -15,33 +15,24 @@ import structlog
 from msgspec.structs import replace
 
 from node_agent import report, shutdown
-from node_agent.checks import Checks
+from node_agent.assembly import Bells, Outside, assemble, host_of
 from node_agent.core import contents, images, probes, targets
-from node_agent.core.configs import Host
 from node_agent.core.health import Health
 from node_agent.core.observed import Container, Ended, Observed, PodView, by_pod
 from node_agent.core.reconcile import plan
 from node_agent.core.removing import with_removals
+from node_agent.core.resolving import Resolver
 from node_agent.engine import Engine
-from node_agent.executor import Executor
 from node_agent.host import Clock, Disk, Machine, Prober
 from node_agent.kept import Keeper
-from node_agent.library import Library
-from node_agent.meter import Meter
-from node_agent.observer import Observer
-from node_agent.probing import Probing
-from node_agent.pulling import Puller
 from node_agent.settings import Settings
 from node_agent.storage import Storage
 from node_agent.streams import StreamServer
-from node_agent.telling import Teller
-from node_agent.volumes import VolumeMaker
-from node_agent.watchman import Pods, Watchman
+from node_agent.watchman import Pods
 from node_agent.witness import Witness, unseen
 from proto import codec, subjects
 from proto.bus import Bus, Envelope
 from proto.errors import BadRequest, LongshoreError, Unavailable
-from proto.kinds.pod import PodSpec
 from proto.messages import (
     AssignedPod,
     Assignment,
@@ -68,6 +59,7 @@ LOOK_AGAIN_MS_MAX = 15_000
 PROBES_MAX = 64
 """Questions about other hosts answered at once; each ends within a quarter of a second."""
 
+_NO_RESOLVER = Resolver()
 
 T = TypeVar("T")
 
@@ -87,6 +79,7 @@ class Agent:
         rng: random.Random,
         machine: Machine | None = None,
         witness: Witness = unseen,
+        resolver: Resolver = _NO_RESOLVER,
     ) -> None:
         """Does nothing before `run`.
 
@@ -101,6 +94,7 @@ class Agent:
             rng: Spreads what many agents would do at once.
             machine: The engine's host, for what it uses; None when that is not ours to see.
             witness: Sees every action.
+            resolver: The host's own.
         """
         self._settings = settings
         self._node = settings.node_name
@@ -109,23 +103,21 @@ class Agent:
         self._prober = prober
         self._clock = clock.steady_ms
         self._rng = rng
-        pool, cluster = settings.sandbox_pool, settings.cluster
-        self._host = Host(self._node, settings.internal_ip, pool, cluster, storage.places)
+        self._host = host_of(settings, storage, resolver)
         self._bell = asyncio.Event()
         self._report_bell = asyncio.Event()
-        self._teller = Teller(bus, self._node, self._spec_of, clock.wall_ms)
-        tell, ring = self._teller.tell, self._bell.set
-        self._observer = Observer(
-            engine, storage, self._look_again, clock=clock, resync_s=settings.resync_s
-        )
-        self._library = Library(bus, self._node, storage, clock=self._clock, on_done=ring)
-        self._checks = Checks(engine)
-        self._executor = self._hands(engine, storage, witness)
-        self._probing = Probing(self._checks, tell, clock=clock.wall_ms, rng=rng, on_change=ring)
-        self._stream_server = StreamServer(bus, engine, self._node, self)
-        self._meter = Meter(engine, machine, self._observer, bus, settings)
         self._pods = Pods(lambda: self._desired, lambda: self._ended, self._end)
-        self._watchman = self._new_watchman(engine, machine, storage.places.disk)
+        parts = assemble(
+            Outside(settings, bus, engine, storage, clock, rng, machine, witness),
+            self._pods,
+            Bells(self._bell.set, self._look_again, self._report_bell.set),
+        )
+        self._parts = parts
+        self._observer = parts.observer
+        self._library = parts.library
+        self._executor = parts.executor
+        self._probing = parts.probing
+        self._stream_server = StreamServer(bus, engine, self._node, self)
         self.rejected = 0
         """Messages that could not be understood."""
         self._incarnation = 0  # see `kept.Kept`
@@ -138,36 +130,6 @@ class Agent:
         self._report_version = 0
         self._reported: tuple[object, ...] | None = None
 
-    def _hands(self, engine: Engine, storage: Storage, witness: Witness) -> Executor:
-        tell, clock, ring = self._teller.tell, self._clock, self._bell.set
-        return Executor(
-            engine,
-            self._observer,
-            self._checks,
-            self._library,
-            Puller(engine, self._observer, tell, self._settings, clock=clock, on_done=ring),
-            VolumeMaker(engine, storage, self._observer, tell),
-            tell,
-            clock=clock,
-            on_done=ring,
-            concurrency=self._settings.engine_concurrency,
-            witness=witness,
-        )
-
-    def _new_watchman(self, engine: Engine, machine: Machine | None, volumes: str) -> Watchman:
-        return Watchman(
-            engine,
-            machine,
-            self._observer,
-            self._meter,
-            self._teller,
-            self._pods,
-            self._settings,
-            volumes,
-            clock=self._clock,
-            on_change=self._report_bell.set,
-        )
-
     async def run(self) -> None:
         """Work until cancelled. Containers stay as they are then; see `say_goodbye`."""
         await self._remember()
@@ -177,15 +139,16 @@ class Agent:
                 tasks.create_task(self._reconcile(tasks))
                 tasks.create_task(self._beat())
                 tasks.create_task(self._report())
-                tasks.create_task(self._teller.run())
+                tasks.create_task(self._parts.teller.run())
                 tasks.create_task(self._accept_assignments())
                 tasks.create_task(self._answer_report_requests())
                 tasks.create_task(self._answer_probes())
                 tasks.create_task(self._stream_server.run())
-                tasks.create_task(self._meter.run(self._incarnation))
-                tasks.create_task(self._watchman.run())
+                tasks.create_task(self._parts.meter.run(self._incarnation))
+                tasks.create_task(self._parts.watchman.run())
+                tasks.create_task(self._parts.rooms.run())
         finally:
-            await self._checks.close()
+            await self._parts.checks.close()
 
     async def say_goodbye(self) -> None:
         """Tell the control plane that the agent leaves on purpose, its containers staying."""
@@ -274,7 +237,7 @@ class Agent:
     def _look_again(self) -> None:
         """The engine shows something else than before."""
         self._bell.set()
-        self._meter.ring()
+        self._parts.meter.ring()
 
     async def _reconcile(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -378,7 +341,7 @@ class Agent:
             self._observer.images,
             self._observer.error,
             self._host.places.stored,
-            self._watchman.conditions,
+            self._parts.watchman.conditions,
             is_shutting_down=self._is_shutting_down,
         )
 
@@ -394,6 +357,7 @@ class Agent:
             observed.health,
             memory=observed.memory,
             images={image.id: image.names for image in self._observer.images},
+            now_ms=self._clock(),
         )
 
     @property
@@ -431,10 +395,6 @@ class Agent:
                 await self._bus.publish(subject, codec.encode(beat))
             await asyncio.sleep(max(0.0, next_s - loop.time()))
             next_s = max(next_s + period_s, loop.time())
-
-    def _spec_of(self, uid: str) -> PodSpec | None:
-        known = self._desired.get(uid)
-        return known.spec if known else None
 
     # --------------------------------------------------------------- answers
 

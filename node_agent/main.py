@@ -42,6 +42,12 @@ def load_settings(
         argv=arguments,
         environment=environment,
     )
+    from node_agent.core import devices  # noqa: PLC0415 - so that --help does not pay for it
+
+    try:
+        devices.parse(settings.resources)
+    except ValueError as error:
+        raise SystemExit(f"node-agent: {error}; see --help") from error
     node_name = settings.node_name or socket.gethostname().lower()
     internal_ip = settings.internal_ip or _first_route_ip()
     if errors := pressure.wrong(settings.eviction_thresholds):
@@ -69,7 +75,13 @@ async def _run(settings: Settings) -> None:
     # Here, so that --help does not pay for them.
     from node_agent.engine.docker import Docker  # noqa: PLC0415
     from node_agent.engine.inspection import LogLimits  # noqa: PLC0415
-    from node_agent.host import Clock, FileDisk, Machine, TcpProber  # noqa: PLC0415
+    from node_agent.host import (  # noqa: PLC0415
+        Clock,
+        FileDisk,
+        Machine,
+        TcpProber,
+        resolver,
+    )
     from node_agent.loop import Agent  # noqa: PLC0415
     from node_agent.storage.files import FileStorage, filesystem  # noqa: PLC0415
     from proto.bus.late import LateBus  # noqa: PLC0415
@@ -93,6 +105,7 @@ async def _run(settings: Settings) -> None:
         TcpProber(),
         Clock(),
         random.Random(),  # noqa: S311 - spreads heartbeats
+        resolver=resolver(Path(settings.resolv_conf)),
         machine=Machine() if settings.docker.startswith("unix:") else None,
     )
     bus.on_connect = agent.report_soon

@@ -9,12 +9,15 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 
 import structlog
+from msgspec.structs import replace
 
+from node_agent.core import naming
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Lifetime, Sandbox, Volumes
 from node_agent.engine import Engine, EngineEvent, EngineInfo, EventStream, Image
 from node_agent.host import Clock
-from node_agent.storage import Storage
+from node_agent.lastwords import with_message
+from node_agent.storage import Storage, StorageFailure
 from proto.errors import LongshoreError
 
 log = structlog.get_logger()
@@ -177,10 +180,20 @@ class Observer:
         async with self._locks.setdefault(id, asyncio.Lock()):
             while True:
                 touched = self._touched.get(id, 0)
-                found = await self._engine.inspect(id)
+                found = await self._inspect(id)
                 if self._touched.get(id, 0) == touched:  # else somebody knows better meanwhile
                     self._set(id, found)
                     return found
+
+    async def _inspect(self, id: str) -> Sandbox | Container | None:
+        """What the engine says of it, with its program's last word once it has ended."""
+        found = await self._engine.inspect(id)
+        if not isinstance(found, Container) or not found.has_ended or not found.message_policy:
+            return found
+        known = self.containers.get(id)
+        if known is not None and known.finished_at_ms == found.finished_at_ms and known.has_ended:
+            return replace(found, message=known.message)
+        return await with_message(found, self._engine, self._storage)
 
     def _set(self, id: str, found: Sandbox | Container | None) -> None:
         before = self.sandboxes.get(id) or self.containers.get(id)
@@ -278,6 +291,10 @@ class Observer:
         )
         await self.look_at_images()
         await self.look_at_volumes()
+        present = self.containers.values()
+        names = {naming.message_name(c.pod.uid, c.container, c.attempt) for c in present}
+        with contextlib.suppress(StorageFailure):  # the next look sweeps again
+            await self._storage.sweep_messages(names)
 
     async def _look_at_each(self, ids: Iterable[str]) -> None:
         gate = asyncio.Semaphore(INSPECTIONS_MAX)

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from msgspec import Struct
 from msgspec.structs import replace
 
-from node_agent.core import naming
+from node_agent.core import devices, naming, outcome
 from node_agent.core.actions import Wait
 from node_agent.core.downward import Room
 from node_agent.core.health import Health, Kind
@@ -58,6 +58,7 @@ def node_facts(
             "cpu": settings.cpu or str(info.cpus),
             "memory": settings.memory or f"{info.memory_bytes // 1024}Ki",
             "pods": str(settings.max_pods),
+            **{one.name: str(one.count) for one in devices.parse(settings.resources)},
         }
     probe_address = settings.probe_address or f"{settings.internal_ip}:{PROBE_PORT}"
     largest = sorted(images, key=lambda image: (-image.size_bytes, image.id))[:IMAGES_MAX]
@@ -114,6 +115,7 @@ class Reporter:
         *,
         memory: Memory,
         images: Mapping[str, tuple[str, ...]],
+        now_ms: int,
     ) -> tuple[PodReport, ...]:
         """Each, in their order; gone once it is deleted and nothing is left or in the making."""
         own: dict[str, dict[tuple[str, str], Wait]] = {}
@@ -129,7 +131,7 @@ class Reporter:
                 _of(view, health),
                 {c.image_id: images.get(c.image_id, ()) for c in view.containers},
                 memory.accepted_at_ms.get(pod.uid, 0),
-                memory.ended.get(pod.uid),
+                outcome.verdict(pod, view, memory, now_ms),
                 pod.uid in memory.busy,
             )
             before = self._told.get(pod.uid)

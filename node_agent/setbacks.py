@@ -40,11 +40,12 @@ class Setbacks:
         self.failures: Mapping[tuple[str, str], Failure] = {}
         self.stuck: Mapping[str, Failure] = {}
 
-    def note(self, action: Action, error: str) -> None:
-        """It failed, once more."""
+    def note(self, action: Action, error: str, *, is_unfit: bool = False) -> None:
+        """It failed, once more; a container that is unfit may not be made as it is."""
         match action:
             case CreateContainer() | StartContainer():
-                self._fail((action.pod.uid, action.container), "CreateContainerError", error)
+                reason = f"CreateContainer{'Config' if is_unfit else ''}Error"
+                self._fail((action.pod.uid, action.container), reason, error)
             case PrepareVolumes() | RemoveVolumes() | RemoveStored():
                 self._fail((action.pod.uid, VOLUMES), "ContainerCreating", error)
             case TellMissing():

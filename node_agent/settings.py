@@ -130,6 +130,30 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, _AMOUNT, _doc("memory capacity as a quantity (default: all of the host's)")
     ] = ""
     labels: Annotated[dict[str, str], _doc("labels of this node, key=value")] = {}
+    resources: Annotated[
+        dict[str, str],
+        _doc(
+            "extended resources of this node, example.com/widget=COUNT[:/dev/PATH...]: each unit "
+            "comes with these devices, {} in a path stands for its number; nvidia.com/gpu=COUNT "
+            "are GPUs"
+        ),
+    ] = {}
+    seccomp_dir: Annotated[
+        str, _doc("where seccomp's Localhost profiles are (default: seccomp in the state_dir)")
+    ] = ""
+    seccomp_default: Annotated[
+        bool, _doc("give containers that name no seccomp profile Docker's own")
+    ] = True
+    resolv_conf: Annotated[str, _doc("the resolver of pods that use their host's")] = (
+        "/etc/resolv.conf"
+    )
+    cluster_dns: Annotated[
+        str, _doc("addresses of servers that know the cluster's names, separated by commas")
+    ] = ""
+    cluster_domain: Annotated[str, _doc("domain of the cluster's names")] = "cluster.local"
+    room_period_s: Annotated[
+        float, Meta(gt=0), _doc("seconds between looks at emptyDirs that have a sizeLimit")
+    ] = 10.0
     log_format: Annotated[str, one_of("console", "json"), _doc("console or json")] = "console"
     log_level: Annotated[
         str, one_of("debug", "info", "warning", "error"), _doc("debug, info, warning or error")

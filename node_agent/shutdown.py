@@ -13,7 +13,7 @@ from node_agent.core.observed import Ended, State
 from node_agent.core.pressure import CRITICAL
 from node_agent.observer import Observer
 from node_agent.settings import Settings
-from node_agent.watchman import Pods, priority
+from node_agent.watchman import Pods
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ async def end_all(
     critical: list[str] = []
     for uid, pod in pods.assigned().items():
         if uid not in pods.ended():
-            (critical if priority(pod) >= CRITICAL else ordinary).append(uid)
+            (critical if (pod.spec.priority or 0) >= CRITICAL else ordinary).append(uid)
     for uids, within_s in (
         (ordinary, max(0, whole_s - critical_s)),
         (critical, min(critical_s, whole_s)),

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 from node_agent.core import events, naming
 from node_agent.core.actions import ContainerConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Volumes
+from node_agent.core.observed import Container, Volumes
 from node_agent.core.volume_actions import (
     FilesConfig,
+    Mount,
     PrepareVolumes,
     RemoveStored,
     RemoveVolumes,
@@ -98,18 +99,38 @@ class VolumeMaker:
                 name = mount.named.labels[naming.PERSISTENT_VOLUME]
                 self._observer.put_stored(name, mount.tmpfs)
 
+    async def remove_message(self, container: Container) -> None:
+        """Remove a container's last word.
+
+        Raises:
+            StorageFailure: It is left.
+        """
+        await self._storage.remove_message(
+            naming.message_name(container.pod.uid, container.container, container.attempt)
+        )
+
     async def resolved(self, config: ContainerConfig) -> ContainerConfig:
         """The same, with the path of each mount instead of a path within a volume.
+
+        Its program's last word gets a mount of its own.
 
         Raises:
             StorageFailure: One leaves its volume, or cannot be made.
         """
-        if not config.mounts:
-            return config
-        mounts = [
-            replace(mount, source=await self._storage.source(mount), sub_path="")
-            if mount.source
-            else mount
-            for mount in config.mounts
-        ]
+        mounts = [await self._resolved(mount) for mount in config.mounts]
+        if config.message_path and all(mount.target != config.message_path for mount in mounts):
+            labels = config.labels
+            name = naming.message_name(
+                labels[naming.POD_UID], labels[naming.CONTAINER], int(labels[naming.ATTEMPT])
+            )
+            if source := await self._storage.prepare_message(name):
+                mounts.append(Mount(name="", target=config.message_path, source=source))
         return replace(config, mounts=tuple(mounts))
+
+    async def _resolved(self, mount: Mount) -> Mount:
+        if mount.tmpfs and not mount.sub_path:
+            return mount
+        if mount.tmpfs:  # Docker before 26 mounts volumes whole: it is a path of the host there
+            path = await self._engine.volume_path(mount.tmpfs)
+            mount = replace(mount, source=path, tmpfs="")
+        return replace(mount, source=await self._storage.source(mount), sub_path="")

@@ -42,11 +42,6 @@ class Pods(Struct, frozen=True):
     end: Callable[[str, Ended], Awaitable[None]]
 
 
-def priority(pod: AssignedPod) -> int:
-    """The pod's; 0 where pods have none."""
-    return getattr(pod.spec, "priority", None) or 0
-
-
 class Watchman:
     """See the module."""
 
@@ -172,7 +167,7 @@ class Watchman:
             Candidate(
                 uid,
                 pod.spec.all_containers,
-                priority(pod),
+                pod.spec.priority or 0,
                 used.get(uid, {}),
             )
             for uid, pod in assigned.items()

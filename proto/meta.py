@@ -24,14 +24,16 @@ class Model(Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=Tru
 
     Attributes:
         REFUSED: Fields that Kubernetes has, that would change what runs, and that Longshore does
-            not act on: a manifest that sets one is answered 422.
-        IGNORED: Fields that Kubernetes has and that are harmless to leave out: dropped with a
-            ``Warning``.
+            not act on, each with the reason: a manifest that sets one is answered 422.
+        IGNORED: Fields that Kubernetes has and that are harmless to leave out, each with the
+            reason: dropped with a ``Warning``.
+        PARTLY: Of which fields not every value that Kubernetes takes is taken, and which is not.
         IS_ATOMIC: Whether it has one owner as a whole, instead of one for each field.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset()
-    IGNORED: ClassVar[frozenset[str]] = frozenset()
+    REFUSED: ClassVar[Mapping[str, str]] = {}
+    IGNORED: ClassVar[Mapping[str, str]] = {}
+    PARTLY: ClassVar[Mapping[str, str]] = {}
     IS_ATOMIC: ClassVar[bool] = False
 
 
@@ -77,7 +79,9 @@ class ObjectMeta(Model, frozen=True, kw_only=True):
         generation: Counts changes of the spec, from 1.
     """
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"selfLink"})
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "selfLink": "Kubernetes itself no longer sets it",
+    }
 
     name: str = ""
     generate_name: str = ""

@@ -9,9 +9,12 @@ from typing import assert_never
 from msgspec import Struct
 
 from node_agent.core import volume_actions
+from node_agent.core.confinement import Confinement
+from node_agent.core.devices import Devices
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Credential, HookKind, PullKey
 from node_agent.core.question import Question
+from node_agent.core.resolving import Resolver
 from node_agent.core.volume_actions import Mount, VolumeAction
 
 
@@ -29,12 +32,20 @@ class SandboxConfig(Struct, frozen=True, kw_only=True):
 
     Attributes:
         hostname: Empty: Docker's own choice.
+        domain_name: What follows it in the full name.
+        hosts: Further lines of /etc/hosts, ``name:address``.
+        resolver: Empty: the host's own.
+        sysctls: Settings of the kernel for the pod's namespaces.
         tmpfs: Volumes of the engine that live as long as something that runs holds them.
     """
 
     name: str
     labels: Mapping[str, str]
     hostname: str = ""
+    domain_name: str = ""
+    hosts: tuple[str, ...] = ()
+    resolver: Resolver = Resolver()
+    sysctls: Mapping[str, str] = {}
     is_host_network: bool = False
     ports: tuple[PublishedPort, ...] = ()
     tmpfs: tuple[str, ...] = ()
@@ -49,6 +60,8 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
         cpu_limit_milli: Thousandths of a core; 0: no limit.
         cpu_request_milli: Its weight when cores are scarce.
         memory_limit_bytes: 0: no limit.
+        message_path: Where its program may leave a last word; empty: nowhere.
+        asked_as: What errors call it; see `confinement.named`.
     """
 
     name: str
@@ -67,6 +80,10 @@ class ContainerConfig(Struct, frozen=True, kw_only=True):
     cpu_request_milli: int = 0
     memory_limit_bytes: int = 0
     mounts: tuple[Mount, ...] = ()
+    confinement: Confinement = Confinement()
+    devices: Devices = Devices()
+    message_path: str = ""
+    asked_as: str = ""
 
 
 class PullImage(Struct, frozen=True):

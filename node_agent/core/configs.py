@@ -4,12 +4,15 @@ from collections.abc import Collection
 
 from msgspec import Struct
 
-from node_agent.core import naming, volumes
+from node_agent.core import devices, naming, resolving, volumes
 from node_agent.core.actions import ContainerConfig, PublishedPort, SandboxConfig
+from node_agent.core.confinement import confinement, named
 from node_agent.core.contents import Sources
+from node_agent.core.devices import Declared, Units
 from node_agent.core.downward import Room
 from node_agent.core.env import Surroundings, environment, expand
 from node_agent.core.observed import Sandbox
+from node_agent.core.resolving import Names, Resolver
 from node_agent.core.volumes import Places
 from proto import quantity
 from proto.kinds.container import Container as ContainerSpec
@@ -25,7 +28,16 @@ class Host(Struct, frozen=True):
     cluster: str = ""
     places: Places = Places()
     room: Room = Room()
+    names: Names = Names()
+    resources: tuple[Declared, ...] = ()
+    is_seccomp_default: bool = True
 
+
+_NO_NAMES = Names()
+_NO_UNITS: Units = {}
+
+MESSAGE_PATH_DEFAULT = "/dev/termination-log"
+"""Source: Kubernetes, TerminationMessagePathDefault."""
 
 GRACE_DEFAULT_S = 30
 """Source: Kubernetes, PodSpec.terminationGracePeriodSeconds."""
@@ -44,10 +56,17 @@ def address(pod: AssignedPod, sandbox: Sandbox, host_ip: str) -> str:
     return host_ip if pod.spec.host_network else sandbox.ip
 
 
-def fits_pool(pod: AssignedPod) -> bool:
+def fits_pool(pod: AssignedPod, names: Names = _NO_NAMES) -> bool:
     """Whether any holder will do: what a holder is told at its making cannot be changed later."""
     spec = pod.spec
-    return not (spec.hostname or spec.host_network or _published(pod) or volumes.tmpfs(pod))
+    own = spec.hostname or spec.subdomain or spec.host_network or spec.host_aliases
+    is_told = resolving.resolver(pod, names) != Resolver() or _sysctls(pod)
+    return not (own or is_told or _published(pod) or volumes.tmpfs(pod))
+
+
+def _sysctls(pod: AssignedPod) -> dict[str, str]:
+    found = pod.spec.security_context.sysctls if pod.spec.security_context else ()
+    return {sysctl.name.replace("/", "."): sysctl.value for sysctl in found}
 
 
 def _published(pod: AssignedPod) -> tuple[PublishedPort, ...]:
@@ -61,12 +80,17 @@ def _published(pod: AssignedPod) -> tuple[PublishedPort, ...]:
     )
 
 
-def sandbox_config(node: str, pod: AssignedPod) -> SandboxConfig:
+def sandbox_config(host: Host, pod: AssignedPod) -> SandboxConfig:
     """The pod's own holder."""
+    is_host = pod.spec.host_network
     return SandboxConfig(
         name=naming.sandbox_name(naming.key(pod)),
-        labels=naming.sandbox_labels(node),
-        hostname="" if pod.spec.host_network else (pod.spec.hostname or pod.name)[:63],
+        labels=naming.sandbox_labels(host.name),
+        hostname="" if is_host else resolving.hostname(pod, host.names.domain),
+        domain_name="" if is_host else resolving.domain_name(pod, host.names.domain),
+        hosts=resolving.hosts(pod),
+        resolver=resolving.resolver(pod, host.names),
+        sysctls=_sysctls(pod),
         is_host_network=pod.spec.host_network,
         ports=_published(pod),
         tmpfs=volumes.tmpfs(pod),
@@ -92,6 +116,7 @@ def container_config(
     attempt: int,
     backoff: int,
     processes_of: str = "",
+    units: Units = _NO_UNITS,
 ) -> ContainerConfig:
     """The next attempt at one of the pod's containers.
 
@@ -100,14 +125,17 @@ def container_config(
         Awaited: It needs what is not known yet.
     """
     key = naming.key(pod)
+    labels = naming.container_labels(
+        host.name, key, spec, attempt=attempt, backoff=backoff, grace_s=grace_s(pod)
+    )
     limits, requests = spec.resources.limits, spec.resources.requests
     around = Surroundings(address(pod, sandbox, host.ip), host.ip, host.room)
     env = environment(pod, spec, sources, around)
     return ContainerConfig(
         name=naming.container_name(key, spec.name, attempt),
-        labels=naming.container_labels(
-            host.name, key, spec, attempt=attempt, backoff=backoff, grace_s=grace_s(pod)
-        ),
+        labels=labels
+        | {naming.MESSAGE: spec.termination_message_policy or "File"}
+        | ({naming.DEVICES: devices.label(units)} if units else {}),
         image=spec.image,
         sandbox_id=sandbox.id,
         processes_of=sandbox.id if pod.spec.share_process_namespace else processes_of,
@@ -122,4 +150,13 @@ def container_config(
         cpu_request_milli=quantity.milli(requests.get("cpu", limits.get("cpu", 0))),
         memory_limit_bytes=quantity.whole(limits.get("memory", 0)),
         mounts=volumes.mounts(host.name, pod, spec, host.places, env),
+        confinement=confinement(
+            pod,
+            spec,
+            memory_bytes=host.room.memory_bytes,
+            is_seccomp_default=host.is_seccomp_default,
+        ),
+        devices=devices.given(host.resources, units),
+        message_path=spec.termination_message_path or MESSAGE_PATH_DEFAULT,
+        asked_as=named(pod, spec.name),
     )

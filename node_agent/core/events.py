@@ -6,6 +6,17 @@ from msgspec import Struct
 
 from proto.kinds.pod import PodSpec
 
+TOLD_WAITS = (
+    "CrashLoopBackOff",
+    "CreateContainerConfigError",
+    "DeadlineExceeded",
+    "ErrImageNeverPull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "SysctlForbidden",
+)
+"""Why nothing is done for now, where people should know."""
+
 NORMAL = "Normal"
 WARNING = "Warning"
 
@@ -106,7 +117,7 @@ def image_gc_failed(error: str) -> Told:
 
 
 def evicted(message: str) -> Told:
-    """A pod has to go, since the node runs low."""
+    """A pod has to go, since the node runs low, or it takes more than it may."""
     return Told(WARNING, "Evicted", message)
 
 
@@ -185,12 +196,16 @@ def killing(container: str, cause: str) -> Told:
 
 
 def backing_off(reason: str, message: str) -> Told:
-    """Something is not tried again yet."""
+    """Something is not tried again yet, or never."""
     if reason == "CrashLoopBackOff":
         text = message.replace("back-off", "Back-off", 1).replace("container=", "container ")
         return Told(WARNING, "BackOff", text.replace(" pod=", " in pod "))
     if reason == "CreateContainerConfigError":
         return failed(message)
+    if reason == "DeadlineExceeded":
+        return Told(NORMAL, reason, message)
+    if reason == "SysctlForbidden":
+        return Told(WARNING, reason, message)
     if reason == "ErrImageNeverPull":
         return Told(WARNING, "ErrImageNeverPull", message)
     if reason == "InvalidImageName":

@@ -24,6 +24,8 @@ ATTEMPT = "longshore.dev/attempt"
 BACKOFF = "longshore.dev/backoff"
 SPEC_HASH = "longshore.dev/spec-hash"
 GRACE_S = "longshore.dev/grace-s"
+DEVICES = "longshore.dev/devices"
+MESSAGE = "longshore.dev/termination-message"
 VOLUME = "longshore.dev/volume"
 PERSISTENT_VOLUME = "longshore.dev/persistent-volume"
 
@@ -71,6 +73,11 @@ def is_of_sandbox(name: str) -> bool:
     (True, False)
     """
     return name.startswith(f"{_PREFIX}_pool_") or pod_of_sandbox(name) is not None
+
+
+def message_name(uid: str, container: str, attempt: int) -> str:
+    """The file that an attempt at a container may leave its last word in."""
+    return f"{uid}_{container}_{attempt}"
 
 
 def volume_name(uid: str, volume: str) -> str:

@@ -48,6 +48,9 @@ class Container(Struct, frozen=True, kw_only=True):
         error: Why Docker could not start it; empty when it could.
         stop_signal: What asks its program to end.
         grace_s: How long it may take to end, when nobody says otherwise.
+        message_policy: Where its last word is: ``File``, ``FallbackToLogsOnError``; empty: nowhere.
+        message: The last word of its program, once it has ended.
+        devices: Which extended resources it has; see `devices.label`.
     """
 
     id: str
@@ -70,6 +73,9 @@ class Container(Struct, frozen=True, kw_only=True):
     error: str = ""
     stop_signal: str = "SIGTERM"
     grace_s: int = 30
+    message_policy: str = ""
+    message: str = ""
+    devices: str = ""
 
     @property
     def has_failed_to_start(self) -> bool:
@@ -174,7 +180,7 @@ class Ended(Struct, frozen=True):
     """A pod that is over before its time, by the node's own doing.
 
     Attributes:
-        reason: ``Evicted`` or ``Terminated``; with `message` as its status has them.
+        reason: Such as ``Evicted``; with `message` as its status has them.
         grace_s: What its containers get.
         at_ms: When that was decided.
     """
@@ -209,7 +215,7 @@ class Memory(Struct, frozen=True, kw_only=True):
     """What Docker cannot know. Losing it (the agent restarts) costs a retry, never a container.
 
     Attributes:
-        accepted_at_ms: By pod uid: when the pod was first assigned. The one part kept on disk.
+        accepted_at_ms: By pod uid: when the pod was first assigned. Kept on disk.
         lifetimes: By container id: of those that ran.
         attempts: By pod uid and container: the newest attempt that ran, though it may be gone.
         busy: Uids of pods that an action runs for; None among them for the pool.
@@ -241,6 +247,10 @@ class Memory(Struct, frozen=True, kw_only=True):
     unfetched: Mapping[SourceKey, Failure] = {}
     worked_at_ms: int = 0
     ended: Mapping[str, Ended] = {}
+
+    def life(self, container: Container) -> Lifetime:
+        """When it ran; as Docker tells it, if nobody has followed."""
+        return self.lifetimes.get(container.id) or Lifetime.of(container)
 
 
 class Observed(Struct, frozen=True, kw_only=True):

@@ -13,7 +13,18 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
-from node_agent.core import configs, ending, images, initial, mounting, naming, pool, restart
+from node_agent.core import (
+    configs,
+    devices,
+    ending,
+    images,
+    initial,
+    mounting,
+    naming,
+    outcome,
+    pool,
+    restart,
+)
 from node_agent.core.actions import (
     Action,
     ClaimSandbox,
@@ -35,7 +46,6 @@ from node_agent.core.naming import PodKey
 from node_agent.core.observed import (
     Container,
     HookKind,
-    Lifetime,
     Observed,
     PodView,
     Sandbox,
@@ -64,7 +74,7 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
         host: The node's own facts.
         now_ms: Epoch milliseconds.
     """
-    planner = _Planner(observed, host, now_ms)
+    planner = _Planner(desired, observed, host, now_ms)
     views = by_pod(observed)
     wanted = {naming.key(pod): pod for pod in desired.values()}
     for key in sorted(wanted.keys() | views.keys()):
@@ -88,12 +98,16 @@ def plan(desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now
 class _Planner:
     """Collects the steps of one pass; lives no longer than `plan`."""
 
-    def __init__(self, observed: Observed, host: Host, now_ms: int) -> None:
+    def __init__(
+        self, desired: Mapping[str, AssignedPod], observed: Observed, host: Host, now_ms: int
+    ) -> None:
         self._observed = observed
         self._memory = observed.memory
         self._host = host
         self._now_ms = now_ms
         self._stock = [s for s in pool.holders(observed) if s.state is State.RUNNING]
+        busy = [pod for uid, pod in desired.items() if uid in observed.memory.busy]
+        self._devices = devices.Stock(host.resources, observed.containers, busy)
         self._pulls = images.Pulls()
         self._wakes: list[int] = []
         self.actions: list[Action] = []
@@ -154,9 +168,14 @@ class _Planner:
 
     def bring_up(self, key: PodKey, pod: AssignedPod, view: PodView) -> None:
         """Its volumes first, then its holder, then its containers."""
-        if restart.is_finished(pod, view):
+        over = outcome.verdict(pod, view, self._memory, self._now_ms)
+        if over is not None:
+            self.waits.append(Wait(key, "", over.reason, over.message, None))
+        if over is not None or outcome.is_finished(pod, view):
             self._finish(key, pod, view)
             return
+        if due_ms := outcome.deadline_ms(pod, self._memory.accepted_at_ms):
+            self._wakes.append(due_ms)
         if pod.spec.volumes and not self._has_volumes(key, pod, view):
             return
         sandbox = view.sandbox
@@ -225,12 +244,12 @@ class _Planner:
             self._undo(RemoveSandbox(key, sandbox.id, "it has died"))
 
     def _new_sandbox(self, key: PodKey, pod: AssignedPod) -> None:
-        if self._stock and configs.fits_pool(pod):
+        if self._stock and configs.fits_pool(pod, self._host.names):
             holder = self._stock.pop(0)
             name = naming.sandbox_name(key)
             self.actions.append(ClaimSandbox(key, holder.id, name, "assigned"))
         else:
-            config = configs.sandbox_config(self._host.name, pod)
+            config = configs.sandbox_config(self._host, pod)
             self.actions.append(CreateSandbox(key, config, "assigned"))
 
     def _bring_up_container(
@@ -252,7 +271,7 @@ class _Planner:
         elif newest.state is State.CREATED and is_current and is_joined:
             if self._is_held_back(key, spec.name):
                 return
-            hostname = pod.name[:63] if configs.fits_pool(pod) else ""
+            hostname = pod.name[:63] if configs.fits_pool(pod, self._host.names) else ""
             has_hook = spec.post_start is not None
             self.actions.append(
                 StartContainer(key, spec.name, newest.id, hostname, "created", has_hook=has_hook)
@@ -313,9 +332,10 @@ class _Planner:
         if not restart.is_wanted(restart.policy(pod, spec), ended):
             return
         is_changed = ended.spec_hash != naming.spec_hash(spec)
-        due_ms = restart.due_at_ms(ended, self._life(ended))
+        due_ms = restart.due_at_ms(ended, self._memory.life(ended))
         if self._now_ms < due_ms and not is_changed:
-            delay_s = restart.delay_ms(restart.restarts_in_a_row(ended, self._life(ended))) // 1000
+            again = restart.restarts_in_a_row(ended, self._memory.life(ended))
+            delay_s = restart.delay_ms(again) // 1000
             pod_text = f"{key.name}_{key.namespace}({key.uid})"
             self.waits.append(
                 Wait(
@@ -346,7 +366,7 @@ class _Planner:
         """The next attempt, once its image is here; only after a failure may the next be late."""
         since_ms = self._memory.accepted_at_ms.get(key.uid, 0)
         if ended is not None:
-            since_ms = max(since_ms, self._life(ended).ended_ms)
+            since_ms = max(since_ms, self._memory.life(ended).ended_ms)
         sources = mounting.sources(pod, self._observed)
         if not self._has_image(key, pod, spec, sources, since_ms):
             return
@@ -371,11 +391,12 @@ class _Planner:
                 sources,
                 attempt=attempt,
                 backoff=(
-                    restart.restarts_in_a_row(ended, self._life(ended)) + 1
+                    restart.restarts_in_a_row(ended, self._memory.life(ended)) + 1
                     if ended is not None and is_failure and not is_changed
                     else 0
                 ),
                 processes_of="" if looked_at is None else looked_at.id,
+                units=self._devices.take(spec),
             )
         except Absent as absent:
             reason = "CreateContainerConfigError"
@@ -385,9 +406,6 @@ class _Planner:
             self.waits.append(Wait(key, spec.name, "ContainerCreating", "", None))
             return
         self.actions.append(CreateContainer(key, spec.name, config, cause))
-
-    def _life(self, ended: Container) -> Lifetime:
-        return self._memory.lifetimes.get(ended.id) or Lifetime.of(ended)
 
     def _has_image(
         self, key: PodKey, pod: AssignedPod, spec: ContainerSpec, sources: Sources, since_ms: int
@@ -409,12 +427,9 @@ class _Planner:
     def _is_held_back(self, key: PodKey, container: str) -> bool:
         """Whether Docker refused this lately, so that it should be left alone for a while."""
         failure = self._memory.failures.get((key.uid, container))
-        if failure is None:
+        if failure is None or self._now_ms >= failure.due_at_ms:
             return False
-        if self._now_ms >= failure.due_at_ms:
-            return False
-        wait = Wait(key, container, failure.reason, failure.message, failure.due_at_ms)
-        self.waits.append(wait)
+        self.waits.append(Wait(key, container, failure.reason, failure.message, failure.due_at_ms))
         return True
 
     def _undo(self, action: KillContainer | RemoveContainer | RemoveSandbox) -> None:

@@ -5,8 +5,7 @@ minutes of running forgive everything. How far a container has come is the label
 newest attempt, and when it ended Docker knows: an agent that restarts forgets nothing.
 """
 
-from node_agent.core import initial
-from node_agent.core.observed import Container, Lifetime, PodView
+from node_agent.core.observed import Container, Lifetime
 from proto.kinds.container import Container as ContainerSpec
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.messages import AssignedPod
@@ -56,16 +55,6 @@ def policy(pod: AssignedPod, spec: ContainerSpec) -> str:
 def is_wanted(policy: str, ended: Container) -> bool:
     """Whether a restart policy (Always, OnFailure, Never) asks for another attempt."""
     return policy == "Always" or (policy == "OnFailure" and not ended.has_succeeded)
-
-
-def is_finished(pod: AssignedPod, view: PodView) -> bool:
-    """Whether all of its containers have ended and none is to run again; sidecars do not count."""
-    if initial.has_failed(pod, view):
-        return True
-    newest = [view.newest(spec.name) for spec in pod.spec.containers]
-    return all(
-        c is not None and c.has_ended and not is_wanted(pod.spec.restart_policy, c) for c in newest
-    )
 
 
 def duration(seconds: int) -> str:

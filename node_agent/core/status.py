@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
-from node_agent.core import initial, restart
+from node_agent.core import configs, initial, restart
 from node_agent.core.actions import Wait
 from node_agent.core.health import Health
 from node_agent.core.images import pullable
@@ -69,14 +69,9 @@ def pod_status(
         *(s for s, spec in zip(first, pod.spec.init_containers, strict=True) if spec.is_sidecar),
         *statuses,
     )
-    debugging = tuple(
-        replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
-    )
     phase = _phase(pod, view, pending, statuses)
     has_sandbox = sandbox is not None and sandbox.state is State.RUNNING
-    pod_ip = sandbox.ip if sandbox is not None and has_sandbox else ""
-    if pod.spec.host_network and has_sandbox:
-        pod_ip = host_ip
+    pod_ip = configs.address(pod, sandbox, host_ip) if sandbox and has_sandbox else ""
     return PodStatus(
         phase=phase,
         conditions=(
@@ -90,7 +85,9 @@ def pod_status(
         start_time=format_time(accepted_at_ms),
         init_container_statuses=first,
         container_statuses=statuses,
-        ephemeral_container_statuses=debugging,
+        ephemeral_container_statuses=tuple(
+            replace(status_of(spec), ready=False) for spec in pod.spec.ephemeral_containers
+        ),
         qos_class=qos_class(pod.spec),
     )
 
@@ -240,7 +237,7 @@ def _terminated(ended: Container) -> ContainerStateTerminated:
     return ContainerStateTerminated(
         exit_code=code,
         reason=reason,
-        message=ended.error,
+        message=ended.error or ended.message,
         started_at=format_time(ended.started_at_ms or ended.created_at_ms),
         finished_at=format_time(ended.ended_at_ms),
         container_id=f"docker://{ended.id}",

@@ -40,18 +40,28 @@ class Mount(Struct, frozen=True, kw_only=True):
 
 
 class RoomConfig(Struct, frozen=True):
-    """An empty folder on the node's disk."""
+    """An empty folder on the node's disk.
+
+    Attributes:
+        group: That may write there beside everybody, and has what is made there; None: root's.
+    """
 
     name: str
+    group: int | None = None
 
 
 class TmpfsConfig(Struct, frozen=True):
-    """Room in memory, by the engine, under a name of its own; 0 bytes: half of the memory."""
+    """Room in memory, by the engine, under a name of its own; 0 bytes: half of the memory.
+
+    Attributes:
+        group: See `RoomConfig`.
+    """
 
     name: str
     engine_name: str
     labels: Mapping[str, str]
     size_bytes: int
+    group: int | None = None
 
 
 class HostPathConfig(Struct, frozen=True):
@@ -67,6 +77,7 @@ class StoredConfig(Struct, frozen=True):
 
     name: str
     stored: str
+    group: int | None = None
 
 
 class File(Struct, frozen=True):
@@ -86,12 +97,14 @@ class FilesConfig(Struct, frozen=True):
     Attributes:
         mark: Of these files; see `volumes.mark`.
         is_secret: Whether they may only be kept in memory.
+        group: That may read them, whatever their modes say; None: root's.
     """
 
     name: str
     files: tuple[File, ...]
     mark: str
     is_secret: bool
+    group: int | None = None
 
 
 FolderConfig = RoomConfig | HostPathConfig | StoredConfig | FilesConfig

@@ -60,6 +60,14 @@ class Places(Struct, frozen=True):
     stored: str = "/stored"
 
 
+class Limit(Struct, frozen=True):
+    """How much one volume may hold; `size` is for people."""
+
+    volume: str
+    size: str
+    bytes: int
+
+
 def is_secret(volume: Volume) -> bool:
     """Whether any of it may only be kept in memory."""
     return any(source.secret is not None for source in projections(volume))
@@ -71,6 +79,22 @@ def tmpfs(pod: AssignedPod) -> tuple[str, ...]:
         naming.volume_name(pod.uid, volume.name)
         for volume in pod.spec.volumes
         if volume.is_in_memory
+    )
+
+
+def fs_group(pod: AssignedPod) -> int | None:
+    """Whose the volumes are that are made for the pod; None: root's."""
+    return pod.spec.security_context.fs_group if pod.spec.security_context else None
+
+
+def limits(pod: AssignedPod) -> tuple[Limit, ...]:
+    """Of its empty folders on the disk, which has no limits itself."""
+    return tuple(
+        Limit(volume.name, str(size), quantity.whole(size))
+        for volume in pod.spec.volumes
+        if volume.empty_dir is not None
+        and not volume.is_in_memory
+        and (size := volume.empty_dir.size_limit)
     )
 
 
@@ -110,23 +134,25 @@ def config(
         return HostPathConfig(volume.name, volume.host_path.path, volume.host_path.type or "")
     if claimed := claim(pod, volume):
         if claimed.stored is not None:
-            return StoredConfig(volume.name, claimed.stored.name)
+            return StoredConfig(volume.name, claimed.stored.name, fs_group(pod))
         return HostPathConfig(volume.name, claimed.path, claimed.type)
     if volume.empty_dir is not None:
         if not volume.is_in_memory:
-            return RoomConfig(volume.name)
+            return RoomConfig(volume.name, fs_group(pod))
         key, limit = naming.key(pod), volume.empty_dir.size_limit
         return TmpfsConfig(
             volume.name,
             naming.volume_name(pod.uid, volume.name),
             naming.volume_labels(node, key, volume.name),
             quantity.whole(limit) if limit else 0,
+            fs_group(pod),
         )
     found: dict[str, File] = {}
     for source in projections(volume):
         found |= {file.path: file for file in _files(pod, volume, source, sources, room)}
     files = tuple(found[path] for path in sorted(found))
-    return FilesConfig(volume.name, files, mark(pod, volume, sources, room), is_secret(volume))
+    changed = mark(pod, volume, sources, room)
+    return FilesConfig(volume.name, files, changed, is_secret(volume), fs_group(pod))
 
 
 def claim(pod: AssignedPod, volume: Volume) -> AssignedClaim | None:

@@ -236,6 +236,18 @@ class Engine(Protocol):
         """The images that are here."""
         ...
 
+    async def image_user(self, image: str) -> str:
+        """As whom an image that is here runs: ``1000``, ``web:web``; empty for root.
+
+        Raises:
+            NotFound: It is not here.
+        """
+        ...
+
+    async def lowest_oom_score(self) -> int:
+        """How far it can keep a container from being killed when memory is short: -1000 to 0."""
+        ...
+
     async def pull(
         self,
         image: str,
@@ -272,6 +284,14 @@ class Engine(Protocol):
 
     async def create_volume(self, config: TmpfsConfig) -> None:
         """Make room in memory, if it is not there; it lives while something that runs has it."""
+        ...
+
+    async def volume_path(self, name: str) -> str:
+        """Where a volume is on the engine's host, while something that runs has it.
+
+        Raises:
+            NotFound: There is no such volume.
+        """
         ...
 
     async def remove_volume(self, name: str) -> None:

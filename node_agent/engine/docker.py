@@ -24,7 +24,6 @@ from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
     PING_DEADLINE_S,
     AttachOptions,
-    EngineEvent,
     EngineFailure,
     EngineInfo,
     EngineVolume,
@@ -34,11 +33,12 @@ from node_agent.engine import (
     LogOptions,
     Progress,
     cgroups,
+    oom,
     pause,
     pulling,
 )
 from node_agent.engine.console import DockerConsole
-from node_agent.engine.frames import Deframer
+from node_agent.engine.docker_streams import DockerEvents, DockerLogs
 from node_agent.engine.hijack import hijack
 from node_agent.engine.hostname import set_hostname
 from node_agent.engine.inspection import (
@@ -64,7 +64,6 @@ need for themselves; it cannot be switched off.
 """
 
 _NO_CONNECTION = 900  # aiodocker's own "status"
-_PIECE_BYTES_MAX = 65_536
 _STREAMING = aiohttp.ClientTimeout(total=None, sock_read=None)
 
 
@@ -98,6 +97,8 @@ class Docker:
         self._logs = logs
         self._cgroup_root = cgroup_root
         self._has_holder_image = False
+        self._trial = asyncio.Lock()
+        self._lowest_oom_score: int | None = None
 
     async def close(self) -> None:
         """Disconnect."""
@@ -146,6 +147,22 @@ class Docker:
             found = await self._docker.images.list()
         return parse_images(found)
 
+    async def image_user(self, image: str) -> str:
+        """See `Engine`."""
+        async with _translated():
+            found = await self._docker.images.inspect(image)
+        return found["Config"].get("User") or ""
+
+    async def lowest_oom_score(self) -> int:
+        """See `Engine`. Tried once: nothing tells."""
+        async with self._trial:
+            if self._lowest_oom_score is None:
+                await self._load_holder_image()
+                self._lowest_oom_score = await oom.lowest(
+                    self._ask, pause.IMAGE, "-".join(self._ours.values())
+                )
+        return self._lowest_oom_score
+
     async def pull(
         self,
         image: str,
@@ -187,6 +204,10 @@ class Docker:
     async def create_volume(self, config: TmpfsConfig) -> None:
         """See `Engine`."""
         await self._ask("POST", "volumes/create", body=volume_config(config, self._ours))
+
+    async def volume_path(self, name: str) -> str:
+        """See `Engine`."""
+        return str((await self._ask("GET", f"volumes/{name}"))["Mountpoint"])
 
     async def remove_volume(self, name: str) -> None:
         """See `Engine`."""
@@ -279,7 +300,7 @@ class Docker:
         found = await self._ask("GET", "containers/json", params=how)
         return {container["Id"]: container.get("SizeRw", 0) for container in found}
 
-    async def logs(self, id: str, options: LogOptions) -> "DockerLogs":
+    async def logs(self, id: str, options: LogOptions) -> DockerLogs:
         """See `Engine`."""
         params: dict[str, Any] = {
             "stdout": 1,
@@ -369,7 +390,7 @@ class Docker:
         async with _translated():
             return await hijack(self._url, path, body)
 
-    async def events(self) -> "DockerEvents":
+    async def events(self) -> DockerEvents:
         """See `Engine`."""
         # Two kinds in one stream cannot be filtered by label: images have none of ours.
         filters = json.dumps({"type": ["container", "image"]})
@@ -381,65 +402,6 @@ class Docker:
             return await self._docker._do_query(  # noqa: SLF001
                 path, "GET", params=params, timeout=_STREAMING
             )
-
-
-class DockerLogs:
-    """A log's bytes, without the frames that tell the two outputs apart."""
-
-    def __init__(self, response: aiohttp.ClientResponse, *, is_raw: bool) -> None:
-        self._response = response
-        self._is_raw = is_raw
-        self._frames = Deframer()
-
-    async def read(self) -> bytes:
-        """See `LogStream`."""
-        while True:
-            try:
-                chunk = await self._response.content.read(_PIECE_BYTES_MAX)
-            except (aiohttp.ClientError, OSError) as error:
-                raise Unavailable(f"the log's stream broke: {error}") from error
-            piece = chunk if self._is_raw or not chunk else self._frames.feed(chunk)
-            if piece or not chunk:
-                return piece
-
-    async def close(self) -> None:
-        """See `LogStream`."""
-        self._response.close()  # not released: there is no end to wait for
-
-
-_INTERESTING = frozenset({"start", "die", "destroy", "rename"})
-"""What changes more than we do ourselves: a creation is answered, a signal's effect is a death."""
-
-
-class DockerEvents:
-    """Docker's event stream, of the objects with these labels."""
-
-    def __init__(self, response: aiohttp.ClientResponse, ours: Mapping[str, str]) -> None:
-        self._response = response
-        self._content = response.content
-        self._ours = ours
-
-    async def get(self) -> EngineEvent:
-        """See `EventStream`."""
-        while True:
-            try:
-                line = await self._content.readline()
-            except (aiohttp.ClientError, OSError, ValueError) as error:
-                raise Unavailable(f"Docker's event stream broke: {error}") from error
-            if not line:
-                raise Unavailable("Docker's event stream ended")
-            found = json.loads(line)
-            action = found.get("Action", "")
-            actor = found.get("Actor", {})
-            if found.get("Type") == "image":
-                return EngineEvent("", action)
-            is_ours = self._ours.items() <= actor.get("Attributes", {}).items()
-            if is_ours and action in _INTERESTING:
-                return EngineEvent(actor["ID"], action)
-
-    async def close(self) -> None:
-        """See `EventStream`."""
-        self._response.close()  # not released: there is no end to wait for
 
 
 @contextlib.asynccontextmanager

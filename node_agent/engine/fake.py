@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
 from node_agent.core.naming import PodKey
-from node_agent.core.observed import Container, Credential, Sandbox, State, image_names
+from node_agent.core.observed import Container, Sandbox, State, image_names
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import TmpfsConfig
 from node_agent.engine import (
@@ -26,12 +26,11 @@ from node_agent.engine import (
     EngineInfo,
     EngineVolume,
     ExecOptions,
-    Image,
     Listed,
     LogOptions,
-    Progress,
 )
 from node_agent.engine.fake_console import EXIT_CODES, FakeConsole
+from node_agent.engine.fake_images import FakeImages
 from node_agent.engine.fake_streams import FakeEvents, FakeLogs
 from proto.errors import AlreadyExists, BadRequest, NotFound, Unavailable, UnknownResult
 
@@ -53,7 +52,7 @@ DEADLINE_S = 60.0
 """For one answer, as in `docker`."""
 
 
-class FakeEngine:
+class FakeEngine(FakeImages):
     """One host's engine."""
 
     def __init__(
@@ -74,18 +73,10 @@ class FakeEngine:
             images: Names of the images that are here.
             delays: How long verbs take.
         """
+        super().__init__(images)
         self.node = node
         self.on_start: Callable[[Container], None] | None = None
         """Called when a pod's container begins to run: where a simulation checks its invariants."""
-        self.pulls: list[str] = []
-        """Every pull that was asked for, in order."""
-        self.registry: set[str] = set()
-        """Images that can be pulled, under the names that manifests use."""
-        self.private: dict[str, Credential] = {}
-        """What the registry wants to be told for some of them."""
-        self.progress: dict[str, Sequence[float]] = {}
-        """How long a pull takes to each word of progress, seconds."""
-        self.is_registry_reachable = True
         self.ignores_signals: Callable[[Container], bool] = lambda _: False
         """Which containers take no notice of being asked to end."""
         self.burns: Callable[[Container], tuple[int, int]] = lambda _: (10, 4 << 20)
@@ -100,7 +91,6 @@ class FakeEngine:
         self._rng = rng
         self._delays = delays
         self._serial = 0
-        self._images: dict[str, Image] = {}
         self._volumes: dict[str, EngineVolume] = {}
         self._users: dict[str, tuple[str, ...]] = {}  # volumes by container
         self._found: dict[str, Sandbox | Container] = {}
@@ -110,8 +100,6 @@ class FakeEngine:
         self._awake = asyncio.Event()
         self._awake.set()
         self._is_down = False
-        for image in images:
-            self._add_image(image)
 
     # ---------------------------------------------------------------- faults
 
@@ -192,44 +180,6 @@ class FakeEngine:
         await self._delay("look", id)
         return self._found.get(id)
 
-    async def images(self) -> Sequence[Image]:
-        """See `Engine`."""
-        await self._delay("look", "")
-        return list(self._images.values())
-
-    async def pull(
-        self,
-        image: str,
-        credential: Credential | None = None,
-        on_progress: Callable[[Progress], None] | None = None,
-    ) -> None:
-        """See `Engine`."""
-        self.pulls.append(image)
-        await self._delay("pull", image)
-        for took_s in self.progress.get(image, ()):
-            await asyncio.sleep(took_s)
-            if on_progress is not None:
-                on_progress(Progress(1 << 20, 2 << 20))
-        if not self.is_registry_reachable:
-            raise EngineFailure("Get https://registry/v2/: dial tcp: lookup registry: no such host")
-        if image not in self.registry or self.private.get(image, credential) != credential:
-            raise NotFound(f"pull access denied for {image}, repository does not exist")
-        self._add_image(image)
-        self._tell("", "pull")
-
-    async def images_in_use(self) -> frozenset[str]:
-        """See `Engine`."""
-        await self._delay("look", "")
-        return frozenset(container.image_id for container in self.containers)
-
-    async def remove_image(self, image: Image) -> None:
-        """See `Engine`."""
-        await self._delay("remove", image.id)
-        if any(c.image_id == image.id for c in self.containers):
-            raise AlreadyExists(f"conflict: unable to remove {image.id}: a container is using it")
-        self._images = {name: i for name, i in self._images.items() if i.id != image.id}
-        self._tell("", "delete")
-
     async def volumes(self) -> Sequence[EngineVolume]:
         """See `Engine`."""
         await self._delay("look", "")
@@ -242,6 +192,13 @@ class FakeEngine:
         pod = PodKey(labels[naming.NAMESPACE], labels[naming.POD], labels[naming.POD_UID])
         name, volume = config.engine_name, labels[naming.VOLUME]
         self._volumes.setdefault(name, EngineVolume(name, pod, volume))
+
+    async def volume_path(self, name: str) -> str:
+        """See `Engine`."""
+        await self._delay("look", name)
+        if name not in self._volumes:
+            raise NotFound(f"get {name}: no such volume")
+        return f"/engine/volumes/{name}"
 
     async def remove_volume(self, name: str) -> None:
         """See `Engine`."""
@@ -290,6 +247,8 @@ class FakeEngine:
             created_at_ms=self._clock(),
             is_tty=config.is_tty,
             grace_s=int(labels[naming.GRACE_S]),
+            message_policy=labels.get(naming.MESSAGE, ""),
+            devices=labels.get(naming.DEVICES, ""),
         )
         self._commands[id] = tuple(config.entrypoint)
         return id
@@ -437,12 +396,6 @@ class FakeEngine:
         self._refuse_taken(name)
         self._serial += 1
         return hashlib.sha256(f"{self.node}/{self._serial}".encode()).hexdigest()
-
-    def _add_image(self, image: str) -> None:
-        names = image_names(image)
-        id = f"sha256:{hashlib.sha256(names[0].encode()).hexdigest()}"
-        for name in names:
-            self._images[name] = Image(id, names, 1 << 20)
 
     def _end(
         self,

@@ -12,6 +12,7 @@ from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.usage import Sample
 from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
 from node_agent.engine import EngineVolume, Image
+from node_agent.engine.confining import confine
 from proto.meta import parse_time_ms
 
 CPU_SHARES_PER_CORE = 1024
@@ -90,6 +91,8 @@ def parse_inspection(found: Mapping[str, Any], node: str) -> Sandbox | Container
             error=state["Error"],
             stop_signal=found["Config"].get("StopSignal") or "SIGTERM",
             grace_s=int(labels.get(naming.GRACE_S, "30")),
+            message_policy=labels.get(naming.MESSAGE, ""),
+            devices=labels.get(naming.DEVICES, ""),
         )
     except (KeyError, ValueError):
         return None  # somebody else used our label, in their own way: leave it alone
@@ -124,6 +127,7 @@ def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -
     return {
         "Image": image,
         "Hostname": config.hostname,
+        "Domainname": config.domain_name,
         "Labels": {**config.labels, **ours},
         "ExposedPorts": {name: {} for name, _ in ports},
         "HostConfig": {
@@ -132,6 +136,11 @@ def sandbox_config(config: SandboxConfig, image: str, ours: Mapping[str, str]) -
             "PortBindings": bindings,
             "CpuShares": CPU_SHARES_MIN,
             "LogConfig": {"Type": "none"},
+            "ExtraHosts": list(config.hosts),
+            "Dns": list(config.resolver.nameservers),
+            "DnsSearch": list(config.resolver.searches),
+            "DnsOptions": list(config.resolver.options),
+            "Sysctls": dict(config.sysctls),
             # Held here, they outlive the containers that use them.
             "Mounts": [_volume_mount(name, f"/{name}") for name in config.tmpfs],
         },
@@ -180,6 +189,7 @@ def created_config(
             },
         },
     }
+    confine(body, config)
     if config.entrypoint:
         body["Entrypoint"] = list(config.entrypoint)
     if config.command:
@@ -215,10 +225,11 @@ def _volume_mount(
 def volume_config(config: TmpfsConfig, ours: Mapping[str, str]) -> dict[str, Any]:
     """The body of ``POST /volumes/create``."""
     size = f",size={config.size_bytes}" if config.size_bytes else ""
+    mode = "mode=0777" if config.group is None else f"mode=2777,gid={config.group}"
     return {
         "Name": config.engine_name,
         "Driver": "local",
-        "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": f"mode=0777{size}"},
+        "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": f"{mode}{size}"},
         "Labels": {**config.labels, **ours},
     }
 

@@ -14,6 +14,12 @@ from node_agent.core.volume_actions import FolderConfig, Mount
 from node_agent.core.volumes import Places
 from proto.errors import Retryable
 
+MESSAGE_BYTES_MAX = 4096
+"""Source: the kubelet, MaxContainerTerminationMessageLength."""
+
+MESSAGE_UNCLAIMED_S = 600
+"""Longer than it takes from a message's file to the container that it is for."""
+
 
 class StorageFailure(Retryable):
     """The node could not do it, for the reason that this says to people."""
@@ -57,6 +63,40 @@ class Storage(Protocol):
         Raises:
             StorageFailure: It could not be removed.
         """
+        ...
+
+    async def used(self, pod: PodKey, volume: str) -> int:
+        """Bytes of the disk that a pod's empty folder takes; 0 where there is none.
+
+        Raises:
+            StorageFailure: It cannot be looked at.
+        """
+        ...
+
+    async def prepare_message(self, name: str) -> str:
+        """Make an empty file for a container's last word. Returns its path on the node.
+
+        Empty where storage is no disk: an engine could mount nothing of it.
+
+        Raises:
+            StorageFailure: It cannot be made.
+        """
+        ...
+
+    async def message(self, name: str) -> str:
+        """What a container left there, at most `MESSAGE_BYTES_MAX`; empty when there is nothing."""
+        ...
+
+    async def remove_message(self, name: str) -> None:
+        """Remove it; nothing when it is not there.
+
+        Raises:
+            StorageFailure: It is left.
+        """
+        ...
+
+    async def sweep_messages(self, known: Collection[str]) -> None:
+        """Remove the files that are none of these and that nobody has touched for a while."""
         ...
 
     async def source(self, mount: Mount) -> str:

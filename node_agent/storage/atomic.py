@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from node_agent.core.volume_actions import File
+from node_agent.storage.ownership import give
 
 DATA = "..data"
 _NEXT = "..data_tmp"
@@ -27,7 +28,14 @@ def mark(volume: Path) -> str | None:
         return None
 
 
-def write(volume: Path, files: Sequence[File], new_mark: str, *, is_synced: bool) -> None:
+def write(
+    volume: Path,
+    files: Sequence[File],
+    new_mark: str,
+    *,
+    is_synced: bool,
+    group: int | None = None,
+) -> None:
     """Make these the files of the volume.
 
     Args:
@@ -35,18 +43,19 @@ def write(volume: Path, files: Sequence[File], new_mark: str, *, is_synced: bool
         files: All of them.
         new_mark: Differs from that of the files that are there.
         is_synced: Whether they must survive a loss of power as soon as the link is moved.
+        group: Whose they are; see `ownership`.
 
     Raises:
         OSError: It could not be done; what was there is there still.
     """
     volume.mkdir(exist_ok=True)
-    volume.chmod(0o755)
+    give(volume, group, 0o755)
     folder = volume / f"..{new_mark}"
     shutil.rmtree(folder, ignore_errors=True)  # of a try that was cut short
     folder.mkdir()
-    folder.chmod(0o755)
+    give(folder, group, 0o755)
     for file in files:
-        _write(folder, file, is_synced=is_synced)
+        _write(folder, file, group, is_synced=is_synced)
     shown = {Path(file.path).parts[0] for file in files}
     for name in shown:
         if not (volume / name).is_symlink():
@@ -62,15 +71,15 @@ def write(volume: Path, files: Sequence[File], new_mark: str, *, is_synced: bool
             shutil.rmtree(item)
 
 
-def _write(folder: Path, file: File, *, is_synced: bool) -> None:
+def _write(folder: Path, file: File, group: int | None, *, is_synced: bool) -> None:
     path = folder
     for part in Path(file.path).parts[:-1]:
         path /= part
         path.mkdir(exist_ok=True)
-        path.chmod(0o755)
+        give(path, group, 0o755)
     with (folder / file.path).open("wb") as opened:
         opened.write(file.data)
-        os.fchmod(opened.fileno(), file.mode)
+        give(folder / file.path, group, file.mode)
         if is_synced:
             opened.flush()
             os.fsync(opened.fileno())

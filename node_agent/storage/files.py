@@ -30,12 +30,13 @@ from node_agent.core.volume_actions import (
     StoredConfig,
 )
 from node_agent.core.volumes import FILES, PATHS, ROOMS, Places
-from node_agent.storage import StorageFailure, atomic
+from node_agent.storage import StorageFailure, atomic, messages, ownership
 from proto import codec
 from proto.errors import BadRequest
 from proto.kinds.references import SECRET
 
 _OWNER = "pod"
+_MESSAGES = "messages"
 _UNFINISHED = ".new"
 
 log = structlog.get_logger()
@@ -95,20 +96,21 @@ class FileStorage:
     def _prepare(self, pod: PodKey, volume: FolderConfig) -> None:
         if isinstance(volume, StoredConfig):
             self._room(is_secret=False)
-            _make_open(_inside(self._disk / "stored", _stored_name(volume.stored)))
+            folder = _inside(self._disk / "stored", _stored_name(volume.stored))
+            _make_open(folder, volume.group)
             return
         is_secret = isinstance(volume, FilesConfig) and volume.is_secret
         folder = self._folder(pod, is_secret=is_secret)
         match volume:
-            case RoomConfig(name=name):
-                _make_open(_inside(folder / ROOMS, name))
+            case RoomConfig(name=name, group=group):
+                _make_open(_inside(folder / ROOMS, name), group)
             case HostPathConfig(name=name):
                 _look_at_host_path(Path(volume.path), volume.type)
                 if not (link := _inside(folder / PATHS, name)).is_symlink():
                     link.symlink_to(volume.path)
-            case FilesConfig(name=name, files=files):
+            case FilesConfig(name=name, files=files, group=group):
                 path = _inside(folder / FILES, name)
-                atomic.write(path, files, volume.mark, is_synced=not is_secret)
+                atomic.write(path, files, volume.mark, is_synced=not is_secret, group=group)
 
     def _folder(self, pod: PodKey, *, is_secret: bool) -> Path:
         """The pod's, made whole: with the name of whose it is."""
@@ -161,6 +163,26 @@ class FileStorage:
         if folder.exists():
             _check_nothing_is_mounted_in(folder)  # it would be emptied, whatever it is
             shutil.rmtree(folder)
+
+    async def used(self, pod: PodKey, volume: str) -> int:
+        """See `Storage`."""
+        return await _aside(ownership.used, self._disk / "pods" / pod.uid / ROOMS / volume)
+
+    async def prepare_message(self, name: str) -> str:
+        """See `Storage`."""
+        return await _aside(messages.prepare, self._room(is_secret=False) / _MESSAGES, name)
+
+    async def message(self, name: str) -> str:
+        """See `Storage`."""
+        return await _aside(messages.read, self._disk / _MESSAGES, name)
+
+    async def remove_message(self, name: str) -> None:
+        """See `Storage`."""
+        await _aside((self._disk / _MESSAGES / name).unlink, missing_ok=True)
+
+    async def sweep_messages(self, known: Collection[str]) -> None:
+        """See `Storage`."""
+        await _aside(messages.sweep, self._disk / _MESSAGES, known)
 
     async def source(self, mount: Mount) -> str:
         """See `Storage`."""
@@ -233,12 +255,12 @@ def filesystem(path: Path) -> str:
     return ""
 
 
-def _make_open(room: Path) -> None:
+def _make_open(room: Path, group: int | None) -> None:
     """A folder that everybody may write to, from the moment on that it is there."""
     if not room.exists():
         new = room.with_name(f".{room.name}")
         new.mkdir(exist_ok=True)
-        new.chmod(0o777)
+        ownership.give(new, group, 0o777)
         new.rename(room)
 
 

@@ -18,6 +18,10 @@ class MemoryStorage:
         self.files: dict[tuple[PodKey, str], dict[str, bytes]] = {}
         """What volumes of files hold."""
         self.has_tmpfs = True
+        self.used_bytes: dict[tuple[PodKey, str], int] = {}
+        """How much pods have in their empty folders."""
+        self.messages: dict[str, str] = {}
+        """The last words of containers."""
         self._volumes: dict[PodKey, dict[str, str]] = {}
         self._secrets: set[tuple[PodKey, str]] = set()
         self._stored: set[str] = set()
@@ -62,6 +66,27 @@ class MemoryStorage:
     async def remove_stored(self, name: str) -> None:
         """See `Storage`."""
         self._stored.discard(name)
+
+    async def used(self, pod: PodKey, volume: str) -> int:
+        """See `Storage`."""
+        return self.used_bytes.get((pod, volume), 0)
+
+    async def prepare_message(self, name: str) -> str:
+        """See `Storage`."""
+        self.messages[name] = ""
+        return ""
+
+    async def message(self, name: str) -> str:
+        """See `Storage`."""
+        return self.messages.get(name, "")
+
+    async def remove_message(self, name: str) -> None:
+        """See `Storage`."""
+        self.messages.pop(name, None)
+
+    async def sweep_messages(self, known: Collection[str]) -> None:
+        """See `Storage`."""
+        self.messages = {name: text for name, text in self.messages.items() if name in known}
 
     async def source(self, mount: Mount) -> str:
         """See `Storage`."""

@@ -24,7 +24,8 @@ from proto.kinds.node_selector import (
     NodeSelectorRequirement,
     NodeSelectorTerm,
 )
-from proto.kinds.pod import Pod, PodSpec, Toleration, tolerates
+from proto.kinds.pod import Pod, PodSpec
+from proto.kinds.toleration import Toleration, tolerates
 from proto.meta import ObjectMeta, parse_time_ms
 
 FAILURES_ANNOTATION = "longshore.dev/failures"

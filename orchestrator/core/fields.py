@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from orchestrator.core import notes, schema
+from orchestrator.core import schema
 from orchestrator.core.custom import declared, structure
 from orchestrator.core.schema import Shape
 from proto import codec
@@ -77,7 +77,6 @@ def parse(kind: Kind[R], manifest: Mapping[str, Any]) -> tuple[R, Findings]:
         raise _mistyped(kind, where, said) from error
     if isinstance(found, CustomResourceDefinition):
         findings.notes.extend(declared.unsupported(found))
-    findings.notes.extend(notes.of(found))
     return found, findings
 
 

@@ -20,8 +20,9 @@ from proto.kinds.node import (
     Node,
     Taint,
 )
-from proto.kinds.pod import PODS, Pod, Toleration, is_terminated, tolerates
+from proto.kinds.pod import PODS, Pod, is_terminated
 from proto.kinds.statefulset import is_one_of_a_kind
+from proto.kinds.toleration import Toleration, tolerates
 from proto.meta import (
     Condition,
     condition,

@@ -20,6 +20,7 @@ class Shape(Struct, frozen=True):
         items: Of each list item, or of each value of a map with free keys.
         refused: See `Model.REFUSED`.
         ignored: See `Model.IGNORED`.
+        partly: See `Model.PARTLY`.
         merge_key: The field that tells a list's items apart in a strategic merge; empty for a
             list that is replaced as a whole.
         is_set: Whether a list of plain values is merged, each value once, instead of replaced.
@@ -34,8 +35,9 @@ class Shape(Struct, frozen=True):
 
     fields: Mapping[str, "Shape"] | None = None
     items: "Shape | None" = None
-    refused: frozenset[str] = frozenset()
-    ignored: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = {}
+    ignored: Mapping[str, str] = {}
+    partly: Mapping[str, str] = {}
     merge_key: str = ""
     is_set: bool = False
     retain_keys: bool = False
@@ -99,6 +101,7 @@ def _shape_of(type_: Any) -> Shape:
         },
         refused=type_.REFUSED,
         ignored=type_.IGNORED,
+        partly=type_.PARTLY,
         is_atomic=type_.IS_ATOMIC,
     )
 

@@ -37,7 +37,10 @@ class PersistentVolumeClaimSpec(Model, frozen=True, kw_only=True):
         storage_class_name: None: the default class's, as soon as there is one; empty: none.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"dataSource", "dataSourceRef"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "dataSource": "volumes are made empty: there are no snapshots and no clones",
+        "dataSourceRef": "volumes are made empty: there are no snapshots and no clones",
+    }
 
     access_modes: tuple[str, ...] = ()
     selector: LabelSelector | None = None

@@ -1,5 +1,6 @@
 """A pod's container: what it runs, what it may use, and what became of it."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
@@ -7,7 +8,7 @@ from msgspec.structs import replace
 
 from proto import quantity
 from proto.errors import FieldError
-from proto.kinds import validation
+from proto.kinds import security, validation
 from proto.kinds.lifecycle import (
     Lifecycle,
     LifecycleHandler,
@@ -15,6 +16,8 @@ from proto.kinds.lifecycle import (
     validate_lifecycle,
 )
 from proto.kinds.probe import Probe, default_probe, validate_probe
+from proto.kinds.resources import ResourceRequirements, validate_resources
+from proto.kinds.security import SecurityContext
 from proto.kinds.source import (
     ConfigMapKeySelector,
     EnvFromSource,
@@ -27,7 +30,6 @@ from proto.kinds.source import (
 )
 from proto.kinds.volume import VolumeMounts
 from proto.meta import Model, Time
-from proto.quantity import Quantity
 
 
 class ContainerPort(Model, frozen=True, kw_only=True):
@@ -43,7 +45,9 @@ class ContainerPort(Model, frozen=True, kw_only=True):
 class EnvVarSource(Model, frozen=True, kw_only=True):
     """Where a variable's value comes from."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"fileKeyRef"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "fileKeyRef": "variables come from no files of a container yet",
+    }
 
     field_ref: ObjectFieldSelector | None = None
     resource_field_ref: ResourceFieldSelector | None = None
@@ -59,33 +63,21 @@ class EnvVar(Model, frozen=True, kw_only=True):
     value_from: EnvVarSource | None = None
 
 
-class ResourceRequirements(Model, frozen=True, kw_only=True):
-    """What the container is promised, and what it may at most use."""
-
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"claims"})
-
-    limits: dict[str, Quantity] = {}
-    requests: dict[str, Quantity] = {}
-
-
 class Container(Model, frozen=True, kw_only=True):
     """One container of a pod.
 
     Attributes:
         restart_policy: ``Always`` makes an init container a sidecar: it runs on beside the others.
+        termination_message_path: Empty, for ``/dev/termination-log``, stays empty: containers are
+            made anew when what they are made from changes.
+        termination_message_policy: Empty for ``File``, likewise.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "volumeDevices",
-            "securityContext",
-            "restartPolicyRules",
-            "resizePolicy",
-        }
-    )
-    IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {"terminationMessagePath", "terminationMessagePolicy"}
-    )
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "volumeDevices": "there are no block volumes",
+        "restartPolicyRules": "a container is restarted by its pod's restartPolicy alone",
+        "resizePolicy": "a container keeps the resources it was made with",
+    }
 
     name: str
     image: str = ""
@@ -111,6 +103,9 @@ class Container(Model, frozen=True, kw_only=True):
     lifecycle: Lifecycle | None = None
     image_pull_policy: str = ""
     restart_policy: str = ""
+    security_context: SecurityContext | None = None
+    termination_message_path: str = ""
+    termination_message_policy: str = ""
     stdin: bool = False
     stdin_once: bool = False
     tty: bool = False
@@ -256,7 +251,11 @@ def validate_container(at: str, container: Container) -> list[FieldError]:
         errors += _validate_env_source(f"{at}.env[{index}]", env)
     for index, source in enumerate(container.env_from):
         errors += validate_env_from(f"{at}.envFrom[{index}]", source)
-    errors += _validate_resources(f"{at}.resources", container.resources)
+    errors += validate_resources(f"{at}.resources", container.resources)
+    if policy := container.termination_message_policy:
+        at_policy = f"{at}.terminationMessagePolicy"
+        errors += validation.one_of(at_policy, policy, ("File", "FallbackToLogsOnError"))
+    errors += security.validate_container(f"{at}.securityContext", container.security_context)
     errors += validate_lifecycle(f"{at}.lifecycle", container.lifecycle)
     for name, probe in (
         ("startupProbe", container.startup_probe),
@@ -338,22 +337,4 @@ def _validate_port(at: str, port: ContainerPort) -> list[FieldError]:
         errors.append(
             validation.invalid(f"{at}.name", port.name, "must be no more than 15 characters")
         )
-    return errors
-
-
-def _validate_resources(at: str, found: ResourceRequirements) -> list[FieldError]:
-    errors = validation.amounts(f"{at}.limits", found.limits)
-    errors += validation.amounts(f"{at}.requests", found.requests)
-    if errors:
-        return errors
-    for name, limit in found.limits.items():
-        request = found.requests.get(name)
-        if request is not None and quantity.parse(request) > quantity.parse(limit):
-            errors.append(
-                validation.invalid(
-                    f"{at}.requests",
-                    quantity.canonical(request),
-                    f"must be less than or equal to {name} limit of {quantity.canonical(limit)}",
-                )
-            )
     return errors

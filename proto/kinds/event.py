@@ -1,5 +1,6 @@
 """Event: something that happened to an object, for people to read; core group, as kubectl does."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from proto.kinds.kind import Column, Kind, format_age
@@ -33,7 +34,11 @@ class Event(Resource, frozen=True, kw_only=True):
         count: How often it happened between the first and the last time.
     """
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"series", "related", "action"})
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "series": "repeats are counted in `count`",
+        "related": "an event is about one object",
+        "action": "the reason says it",
+    }
 
     involved_object: ObjectReference = ObjectReference()
     reason: str = ""

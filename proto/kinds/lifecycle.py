@@ -3,6 +3,7 @@
 Source of the rules: Kubernetes, "Container Lifecycle Hooks" and pkg/apis/core/validation.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -22,7 +23,9 @@ from proto.meta import Model
 class LifecycleHandler(Model, frozen=True, kw_only=True):
     """One of three things to do."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"tcpSocket"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "tcpSocket": "Kubernetes accepts it and fails to run it: use httpGet or exec",
+    }
 
     exec: ExecAction | None = None
     http_get: HTTPGetAction | None = None
@@ -43,7 +46,9 @@ class Lifecycle(Model, frozen=True, kw_only=True):
         pre_stop: Before the container is asked to end, on its grace.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"stopSignal"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "stopSignal": "the image's own STOPSIGNAL is sent",
+    }
 
     post_start: LifecycleHandler | None = None
     pre_stop: LifecycleHandler | None = None

@@ -4,6 +4,7 @@ It is a path of a node (``local``, ``hostPath``), or a volume of Docker's, which
 of Kubernetes' storage drivers: ``csi`` with the driver `DOCKER_VOLUME`.
 """
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -30,11 +31,14 @@ VOLUME_PROTECTION = "kubernetes.io/pv-protection"
 NODE_FINALIZER = "node.longshore.dev/"
 """Finalizer, followed by a node's name: that node may hold some of it."""
 
+_NO_DRIVER = "nodes have no driver for it: mount it on the host, and use local or hostPath"
+_NO_SECRETS = "Docker's drivers are told by volumeAttributes alone"
+
 
 class LocalVolumeSource(Model, frozen=True, kw_only=True):
     """A folder of a node that is there already; `nodeAffinity` says which node's."""
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"fsType"})
+    IGNORED: ClassVar[Mapping[str, str]] = {"fsType": "the folder has its file system already"}
 
     path: str = ""
 
@@ -49,16 +53,14 @@ class CSIPersistentVolumeSource(Model, frozen=True, kw_only=True):
             driver's options. Docker makes a volume that is not there.
     """
 
-    IGNORED: ClassVar[frozenset[str]] = frozenset({"fsType"})
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "controllerExpandSecretRef",
-            "controllerPublishSecretRef",
-            "nodeExpandSecretRef",
-            "nodePublishSecretRef",
-            "nodeStageSecretRef",
-        }
-    )
+    IGNORED: ClassVar[Mapping[str, str]] = {"fsType": "Docker's driver chooses the file system"}
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "controllerExpandSecretRef": _NO_SECRETS,
+        "controllerPublishSecretRef": _NO_SECRETS,
+        "nodeExpandSecretRef": _NO_SECRETS,
+        "nodePublishSecretRef": _NO_SECRETS,
+        "nodeStageSecretRef": _NO_SECRETS,
+    }
 
     driver: str = ""
     volume_handle: str = ""
@@ -75,30 +77,28 @@ class VolumeNodeAffinity(Model, frozen=True, kw_only=True):
 class PersistentVolumeSpec(Model, frozen=True, kw_only=True):
     """What it is: exactly one of the sources, and what it offers."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "awsElasticBlockStore",
-            "azureDisk",
-            "azureFile",
-            "cephfs",
-            "cinder",
-            "fc",
-            "flexVolume",
-            "flocker",
-            "gcePersistentDisk",
-            "glusterfs",
-            "iscsi",
-            "mountOptions",
-            "nfs",
-            "photonPersistentDisk",
-            "portworxVolume",
-            "quobyte",
-            "rbd",
-            "scaleIO",
-            "storageos",
-            "vsphereVolume",
-        }
-    )
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "awsElasticBlockStore": _NO_DRIVER,
+        "azureDisk": _NO_DRIVER,
+        "azureFile": _NO_DRIVER,
+        "cephfs": _NO_DRIVER,
+        "cinder": _NO_DRIVER,
+        "fc": _NO_DRIVER,
+        "flexVolume": _NO_DRIVER,
+        "flocker": _NO_DRIVER,
+        "gcePersistentDisk": _NO_DRIVER,
+        "glusterfs": _NO_DRIVER,
+        "iscsi": _NO_DRIVER,
+        "mountOptions": "folders and Docker's volumes are mounted as they are",
+        "nfs": _NO_DRIVER,
+        "photonPersistentDisk": _NO_DRIVER,
+        "portworxVolume": _NO_DRIVER,
+        "quobyte": _NO_DRIVER,
+        "rbd": _NO_DRIVER,
+        "scaleIO": _NO_DRIVER,
+        "storageos": _NO_DRIVER,
+        "vsphereVolume": _NO_DRIVER,
+    }
 
     capacity: Amounts = {}
     access_modes: tuple[str, ...] = ()

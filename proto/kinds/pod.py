@@ -1,19 +1,22 @@
 """Pod: containers that run together on one node and share its network namespace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
 from proto.errors import FieldError
-from proto.kinds import affinity, ephemeral, gates, initial, shares, validation
+from proto.kinds import affinity, ephemeral, gates, initial, security, shares, validation
 from proto.kinds.affinity import Affinity, SpreadConstraints
 from proto.kinds.container import Container, ContainerStatus, default_container, validate_container
 from proto.kinds.ephemeral import EphemeralContainer
 from proto.kinds.gates import SchedulingGates
 from proto.kinds.kind import Column, Kind, format_age
+from proto.kinds.naming import HostAliases, PodDNSConfig, validate_aliases, validate_dns
+from proto.kinds.security import PodSecurityContext
 from proto.kinds.source import LocalObjectReference
+from proto.kinds.toleration import Toleration, validate_toleration
 from proto.kinds.volume import Volumes, default_volume
 from proto.kinds.volume_rules import (
     validate_container_names,
@@ -23,44 +26,34 @@ from proto.kinds.volume_rules import (
 from proto.meta import Condition, Model, ObjectMeta, Resource, Time, is_true, parse_time_ms
 
 
-class Toleration(Model, frozen=True, kw_only=True):
-    """A taint the pod puts up with; an empty key with Exists tolerates all."""
+class PodOS(Model, frozen=True, kw_only=True):
+    """The operating system of its containers."""
 
-    key: str = ""
-    operator: str = ""
-    value: str = ""
-    effect: str = ""
-    toleration_seconds: int | None = None
+    PARTLY: ClassVar[Mapping[str, str]] = {"name": "windows is refused: nodes run Linux"}
+
+    name: str
 
 
 class PodSpec(Model, frozen=True, kw_only=True):
     """What to run."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "securityContext",
-            "activeDeadlineSeconds",
-            "hostPID",
-            "hostIPC",
-            "hostUsers",
-            "hostAliases",
-            "dnsConfig",
-            "runtimeClassName",
-            "readinessGates",
-            "resourceClaims",
-            "setHostnameAsFQDN",
-            "overhead",
-            "resources",
-            "os",
-        }
-    )
-    IGNORED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "serviceAccount",
-            "automountServiceAccountToken",
-            "enableServiceLinks",
-        }
-    )
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "runtimeClassName": "every container is run by the runtime that its Docker has for all",
+        "readinessGates": "a pod is ready by its containers alone",
+        "resourceClaims": "there are no ResourceClaims: devices are extended resources",
+        "overhead": "it is set by a RuntimeClass, of which there are none",
+        "resources": "resources are a container's",
+        "hostnameOverride": "the host name is hostname or the pod's, with its subdomain or without",
+    }
+    IGNORED: ClassVar[Mapping[str, str]] = {
+        "serviceAccount": "it is the old name of serviceAccountName: set that",
+        "automountServiceAccountToken": "pods get no credentials of the cluster in any case",
+        "enableServiceLinks": "services have no address yet that variables could name",
+    }
+    PARTLY: ClassVar[Mapping[str, str]] = {
+        "dnsPolicy": "ClusterFirst is Default on nodes that are told of no cluster_dns",
+        "hostUsers": "false is refused: Docker maps users for all of a host, or for none",
+    }
 
     volumes: Volumes = ()
     init_containers: Annotated[tuple[Container, ...], Meta(extra={"merge_key": "name"})] = ()
@@ -78,9 +71,18 @@ class PodSpec(Model, frozen=True, kw_only=True):
     tolerations: tuple[Toleration, ...] = ()
     hostname: str = ""
     subdomain: str = ""
+    set_hostname_as_fqdn: bool = field(default=False, name="setHostnameAsFQDN")
     host_network: bool = False
+    host_pid: bool = field(default=False, name="hostPID")
+    host_ipc: bool = field(default=False, name="hostIPC")
+    host_users: bool | None = None
+    host_aliases: HostAliases = ()
     share_process_namespace: bool = False
     dns_policy: str = ""
+    dns_config: PodDNSConfig | None = None
+    security_context: PodSecurityContext | None = None
+    active_deadline_seconds: int | None = None
+    os: PodOS | None = None
     scheduler_name: str = ""
     priority_class_name: str = ""
     priority: int | None = None
@@ -158,18 +160,6 @@ def is_active(pod: Pod) -> bool:
 def is_ready(pod: Pod) -> bool:
     """Whether it can serve."""
     return is_true(pod.status.conditions, "Ready")
-
-
-def tolerates(tolerations: tuple[Toleration, ...], key: str, value: str, effect: str) -> bool:
-    """Whether one of the tolerations covers a taint."""
-    return any(
-        (not t.effect or t.effect == effect)
-        and (
-            (t.operator == "Exists" and t.key in ("", key))
-            or (t.operator in ("", "Equal") and t.key == key and t.value == value)
-        )
-        for t in tolerations
-    )
 
 
 def requests(spec: PodSpec) -> dict[str, int]:
@@ -269,14 +259,9 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
                 f"{path}.restartPolicy", spec.restart_policy, ("Always", "OnFailure", "Never")
             )
         )
-    if spec.dns_policy not in ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"):
-        errors.append(
-            validation.not_supported(
-                f"{path}.dnsPolicy",
-                spec.dns_policy,
-                ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
-            )
-        )
+    errors += validate_dns(path, spec.dns_policy, spec.dns_config)
+    errors += validate_aliases(f"{path}.hostAliases", spec.host_aliases)
+    errors += _validate_host(path, spec)
     errors += validation.non_negative(
         f"{path}.terminationGracePeriodSeconds", spec.termination_grace_period_seconds
     )
@@ -290,36 +275,36 @@ def validate_spec(path: str, spec: PodSpec) -> list[FieldError]:
     if spec.node_name:
         errors += validation.subdomain(f"{path}.nodeName", spec.node_name)
     for index, toleration in enumerate(spec.tolerations):
-        errors += _validate_toleration(f"{path}.tolerations[{index}]", toleration)
+        errors += validate_toleration(f"{path}.tolerations[{index}]", toleration)
+    return errors
+
+
+def _validate_host(path: str, spec: PodSpec) -> list[FieldError]:
+    """What a pod may share with its host, do to it, and for how long."""
+    errors = security.validate_pod(
+        f"{path}.securityContext",
+        spec.security_context,
+        host_network=spec.host_network,
+        host_ipc=spec.host_ipc,
+    )
+    if spec.host_pid and spec.share_process_namespace:
+        text = "ShareProcessNamespace and HostPID cannot both be enabled"
+        at = f"{path}.shareProcessNamespace"
+        errors.append(validation.invalid(at, spec.share_process_namespace, text))
+    if spec.host_users is False:
+        text = "Docker maps users for all containers of a host, or for none: leave it out"
+        errors.append(validation.forbidden(f"{path}.hostUsers", text))
+    if spec.os is not None and spec.os.name != "linux":
+        errors.append(validation.not_supported(f"{path}.os.name", spec.os.name, ("linux",)))
+    deadline_s = spec.active_deadline_seconds
+    if deadline_s is not None and not 1 <= deadline_s < 2**31:
+        text = "must be between 1 and 2147483647, inclusive"
+        errors.append(validation.invalid(f"{path}.activeDeadlineSeconds", deadline_s, text))
     return errors
 
 
 def _numbered(path: str, found: Sequence[Container]) -> list[tuple[str, Container]]:
     return [(f"{path}[{index}]", container) for index, container in enumerate(found)]
-
-
-def _validate_toleration(at: str, found: Toleration) -> list[FieldError]:
-    errors: list[FieldError] = []
-    if found.operator not in ("", "Equal", "Exists"):
-        errors.append(
-            validation.not_supported(f"{at}.operator", found.operator, ("Equal", "Exists"))
-        )
-    if not found.key and found.operator != "Exists":
-        errors.append(
-            validation.invalid(
-                f"{at}.operator",
-                found.operator,
-                'operator must be Exists when `key` is empty, which means "match all values and '
-                'all keys"',
-            )
-        )
-    if found.effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
-        errors.append(
-            validation.not_supported(
-                f"{at}.effect", found.effect, ("NoExecute", "NoSchedule", "PreferNoSchedule")
-            )
-        )
-    return errors
 
 
 def validate(new: Pod, old: Pod | None) -> list[FieldError]:

@@ -10,6 +10,9 @@ from proto.kinds.container import Container
 
 Amounts = dict[str, int]
 
+_COMPUTED = {"cpu", "memory"}
+"""What a quality of service is made of."""
+
 
 def requests(init_containers: Iterable[Container], containers: Iterable[Container]) -> Amounts:
     """What they ask of a node: the most that is needed at any moment.
@@ -70,10 +73,10 @@ def _most(one: Amounts, other: Amounts) -> Amounts:
 def qos_class(containers: Sequence[Container]) -> str:
     """Guaranteed, Burstable or BestEffort. Source: Kubernetes, Pod Quality of Service Classes."""
     asked = [c.resources for c in containers]
-    if not any(r.limits or r.requests for r in asked):
+    if not any(_COMPUTED & (r.limits | r.requests).keys() for r in asked):
         return "BestEffort"
     if all(
-        {"cpu", "memory"} <= r.limits.keys()
+        r.limits.keys() >= _COMPUTED
         and all(
             _is_same_amount(r.requests.get(name, r.limits[name]), r.limits[name])
             for name in ("cpu", "memory")

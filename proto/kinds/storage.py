@@ -1,5 +1,6 @@
 """PersistentVolumeClaim, a wish for storage that outlives pods, and StorageClass, a kind of it."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta
@@ -86,7 +87,9 @@ class StorageClass(Resource, frozen=True, kw_only=True):
         parameters: Its provisioner's. Of `DOCKER_VOLUME`: see `CSIPersistentVolumeSource`.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"mountOptions"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "mountOptions": "folders and Docker's volumes are mounted as they are"
+    }
 
     provisioner: str = ""
     parameters: dict[str, str] = {}

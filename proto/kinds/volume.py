@@ -4,6 +4,7 @@ What is right and wrong is in `volume_rules`. Source of the defaults: Kubernetes
 pkg/apis/core/v1/defaults.go.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from msgspec import Meta, field
@@ -14,6 +15,8 @@ from proto.kinds.claim import PersistentVolumeClaimTemplate, default_claim_spec
 from proto.kinds.source import ObjectFieldSelector, ResourceFieldSelector
 from proto.meta import Model
 from proto.quantity import Quantity
+
+_NO_DRIVER = "nodes have no driver for it: mount it on the host, and use a hostPath"
 
 MODE_DEFAULT = 0o644
 """Of a file that is made of a key. Source: Kubernetes, ConfigMapVolumeSourceDefaultMode."""
@@ -83,9 +86,11 @@ class DownwardAPIVolumeSource(DownwardAPIProjection, frozen=True, kw_only=True):
 class VolumeProjection(Model, frozen=True, kw_only=True):
     """One of the sources that share a volume."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {"serviceAccountToken", "clusterTrustBundle", "podCertificate"}
-    )
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "serviceAccountToken": "no token is made for a pod",
+        "clusterTrustBundle": "there are no ClusterTrustBundles",
+        "podCertificate": "no certificate is made for a pod",
+    }
 
     config_map: ConfigMapProjection | None = None
     secret: SecretProjection | None = None
@@ -104,7 +109,7 @@ class EmptyDirVolumeSource(Model, frozen=True, kw_only=True):
 
     Attributes:
         medium: Empty for the node's disk, ``Memory`` for a tmpfs.
-        size_limit: Of a tmpfs; on a disk nothing enforces it.
+        size_limit: Of a tmpfs it is the size; on a disk a pod is evicted that has more.
     """
 
     medium: str = ""
@@ -138,32 +143,30 @@ class EphemeralVolumeSource(Model, frozen=True, kw_only=True):
 class Volume(Model, frozen=True, kw_only=True):
     """One volume: a name and one source."""
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset(
-        {
-            "awsElasticBlockStore",
-            "azureDisk",
-            "azureFile",
-            "cephfs",
-            "cinder",
-            "csi",
-            "fc",
-            "flexVolume",
-            "flocker",
-            "gcePersistentDisk",
-            "gitRepo",
-            "glusterfs",
-            "image",
-            "iscsi",
-            "nfs",
-            "photonPersistentDisk",
-            "portworxVolume",
-            "quobyte",
-            "rbd",
-            "scaleIO",
-            "storageos",
-            "vsphereVolume",
-        }
-    )
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "awsElasticBlockStore": _NO_DRIVER,
+        "azureDisk": _NO_DRIVER,
+        "azureFile": _NO_DRIVER,
+        "cephfs": _NO_DRIVER,
+        "cinder": _NO_DRIVER,
+        "csi": "no CSI driver runs on a node",
+        "fc": _NO_DRIVER,
+        "flexVolume": _NO_DRIVER,
+        "flocker": _NO_DRIVER,
+        "gcePersistentDisk": _NO_DRIVER,
+        "gitRepo": "Kubernetes itself has switched it off: clone in an init container",
+        "glusterfs": _NO_DRIVER,
+        "image": "Docker mounts no images",
+        "iscsi": _NO_DRIVER,
+        "nfs": _NO_DRIVER,
+        "photonPersistentDisk": _NO_DRIVER,
+        "portworxVolume": _NO_DRIVER,
+        "quobyte": _NO_DRIVER,
+        "rbd": _NO_DRIVER,
+        "scaleIO": _NO_DRIVER,
+        "storageos": _NO_DRIVER,
+        "vsphereVolume": _NO_DRIVER,
+    }
 
     name: str
     empty_dir: EmptyDirVolumeSource | None = None
@@ -189,7 +192,13 @@ class VolumeMount(Model, frozen=True, kw_only=True):
         sub_path_expr: The same, with ``$(NAME)`` for variables of the container.
     """
 
-    REFUSED: ClassVar[frozenset[str]] = frozenset({"recursiveReadOnly"})
+    REFUSED: ClassVar[Mapping[str, str]] = {
+        "recursiveReadOnly": "Docker before 25 cannot make the mounts below a mount read-only",
+    }
+
+    PARTLY: ClassVar[Mapping[str, str]] = {
+        "mountPropagation": "only None: Longshore does not propagate mounts",
+    }
 
     name: str
     mount_path: str

@@ -205,7 +205,7 @@ def validate_mounts(
     path: str, mounts: Sequence[VolumeMount], volumes: Iterable[Volume]
 ) -> list[FieldError]:
     """Every wrong field of a container's mounts."""
-    known = {volume.name: volume for volume in volumes}
+    known = {volume.name for volume in volumes}
     errors: list[FieldError] = []
     seen: set[str] = set()
     for index, mount in enumerate(mounts):
@@ -219,22 +219,17 @@ def validate_mounts(
         elif mount.mount_path in seen:
             errors.append(validation.invalid(f"{at}.mountPath", mount.mount_path, "must be unique"))
         seen.add(mount.mount_path)
-        errors += _validate_mount(at, mount, known.get(mount.name))
+        errors += _validate_mount(at, mount)
     return errors
 
 
-def _validate_mount(at: str, mount: VolumeMount, volume: Volume | None) -> list[FieldError]:
+def _validate_mount(at: str, mount: VolumeMount) -> list[FieldError]:
     errors: list[FieldError] = []
     if mount.sub_path and mount.sub_path_expr:
         text = "subPathExpr and subPath are mutually exclusive"
         errors.append(validation.invalid(f"{at}.subPathExpr", mount.sub_path_expr, text))
     for name, value in (("subPath", mount.sub_path), ("subPathExpr", mount.sub_path_expr)):
         errors += _inside(f"{at}.{name}", value)
-        if value and volume is not None and volume.is_in_memory:
-            text = (
-                "is not supported by Longshore for an emptyDir of the medium Memory: mount it all"
-            )
-            errors.append(validation.forbidden(f"{at}.{name}", text))
     if mount.mount_propagation not in ("", "None"):
         text = "Longshore does not propagate mounts: leave it out, or say None"
         errors.append(validation.forbidden(f"{at}.mountPropagation", text))

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from node_agent.core import naming
 from node_agent.core.actions import ContainerConfig, SandboxConfig
+from node_agent.core.confinement import Confinement
 from node_agent.core.naming import PodKey
 from node_agent.core.observed import Container, Sandbox, State
 from node_agent.core.volume_actions import Mount, NamedVolume, TmpfsConfig
@@ -455,3 +456,30 @@ async def test_the_engine_describes_its_host(engine: Engine):
 
 async def test_the_engine_says_that_it_is_there(engine: Engine):
     await engine.ping()
+
+
+async def test_an_image_tells_as_whom_it_runs(engine: Engine):
+    assert await engine.image_user(IMAGE) == ""
+    with pytest.raises(NotFound):
+        await engine.image_user("nothing.invalid/nothing:1")
+
+
+async def test_a_volume_tells_where_it_is_on_its_host(engine: Engine):
+    pod = key()
+    labels = naming.volume_labels(engine.test_node, pod, "cache")
+    name = naming.volume_name(pod.uid, "cache")
+    await engine.create_volume(TmpfsConfig("cache", name, labels, 0))
+    assert (await engine.volume_path(name)).startswith("/")
+    with pytest.raises(NotFound):
+        await engine.volume_path(f"{name}-other")
+
+
+async def test_what_an_engine_can_do_about_memory_is_found_out_once_and_leaves_nothing(
+    engine: Engine,
+):
+    lowest = await engine.lowest_oom_score()
+    assert lowest in (-1000, 0)
+    assert await engine.lowest_oom_score() == lowest
+    assert await engine.list() == []
+    async with running(engine, confinement=Confinement(oom_score=max(lowest, -997))) as id:
+        await container(engine, id, State.RUNNING)

@@ -1,5 +1,6 @@
 """What every storage does: one suite for the one in memory and for the one on disk and tmpfs."""
 
+import os
 import shutil
 import stat
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from node_agent.core.contents import Held, SourceKey
 from node_agent.core.naming import PodKey
@@ -96,6 +98,18 @@ async def test_what_outlives_pods_stays_until_it_is_removed_by_name(storage: Sto
     assert list(await storage.stored()) == ["pvc-2"]
 
 
+async def test_last_words_are_kept_while_their_containers_are_known(storage: Storage):
+    assert await storage.message("one") == ""
+    path = await storage.prepare_message("one")
+    assert path.endswith("/one") or not path
+    assert await storage.message("one") == ""
+    await storage.sweep_messages({"one"})
+    await storage.prepare_message("one")  # over what a try that was cut short left
+    await storage.remove_message("one")
+    await storage.remove_message("one")
+    assert await storage.used(POD, "room") == 0
+
+
 # ------------------------------------------------------------ on disk and tmpfs
 
 
@@ -104,6 +118,10 @@ async def test_what_outlives_pods_is_there_for_the_next_agent_and_open_to_all(tm
     await disk.prepare(POD, StoredConfig("v", "pvc-1"))
     folder = Path(disk.places.stored) / "pvc-1"
     assert stat.S_IMODE(folder.stat().st_mode) == 0o777
+    await disk.prepare(POD, StoredConfig("v", "pvc-0", os.getgid()))
+    given = (folder.parent / "pvc-0").stat()
+    assert stat.S_IMODE(given.st_mode) == 0o2777, "what is made there is the group's"
+    await disk.remove_stored("pvc-0")
     (folder / "kept").write_text("x")
     (folder.parent / ".pvc-2").mkdir()  # an agent was killed in the middle
     later = FileStorage(tmp_path / "s", tmpfs)
@@ -282,3 +300,46 @@ async def test_a_part_of_a_volume_is_made_and_stays_within_it(real, tmp_path):
     none = Mount(name="v", target="/x", source=str(volume), sub_path="no", is_of_files=True)
     with pytest.raises(StorageFailure, match="holds no no"):
         await real.source(none)
+
+
+async def test_only_old_last_words_of_nobody_are_swept_and_long_ones_are_cut(real, tmp_path):
+    for name in ("mine", "old", "new"):
+        path = Path(await real.prepare_message(name))
+        assert path.stat().st_mode & 0o777 == 0o666
+        path.write_text("x" * 5000)
+    for name in ("mine", "old"):
+        os.utime(tmp_path / "s" / "messages" / name, (1, 1))
+    await real.sweep_messages({"mine"})
+    assert [len(await real.message(name)) for name in ("mine", "old", "new")] == [4096, 0, 4096]
+
+
+async def test_room_is_measured_in_what_it_takes_of_the_disk(real):
+    await real.prepare(POD, RoomConfig("room"))
+    assert await real.used(POD, "room") == 0
+    room = path_of(real, "room", room="rooms")
+    (room / "folder").mkdir()
+    (room / "folder" / "x").write_bytes(b"1" * 300_000)
+    os.link(room / "folder" / "x", room / "twice")
+    with (room / "sparse").open("wb") as file:
+        file.truncate(1 << 30)
+    (room / "out").symlink_to("/usr")
+    assert 300_000 <= await real.used(POD, "room") < 400_000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_volumes_are_their_pods_groups(real):
+    await real.prepare(POD, RoomConfig("room", 2000))
+    await real.prepare(POD, replace(files("v", "m", **{"a/b": b"1"}), group=2000))
+    await real.prepare(POD, files("others", "m", c=b"1"))
+    room, made = path_of(real, "room", room="rooms"), path_of(real, "v", room="files")
+
+    def seen(path: Path) -> tuple[int, str]:
+        return path.stat().st_gid, oct(path.stat().st_mode & 0o7777)
+
+    assert seen(room) == (2000, "0o2777")
+    assert [seen(made / at) for at in (".", "a", "a/b")] == [
+        (2000, "0o2755"),
+        (2000, "0o2755"),
+        (2000, "0o644"),
+    ]
+    assert seen(path_of(real, "others", room="files") / "c") == (0, "0o644")

@@ -65,7 +65,7 @@ def tmpfs() -> Iterator[Path]:
 
 
 @contextlib.asynccontextmanager
-async def a_node(disk: Path, tmpfs: Path) -> AsyncIterator[tuple[Node, dict]]:
+async def a_node(disk: Path, tmpfs: Path, **settings: object) -> AsyncIterator[tuple[Node, dict]]:
     """A running agent, and the contents that it is told; nothing of its pods is left afterwards."""
     await busybox_image()
     name = "node-1"
@@ -74,7 +74,8 @@ async def a_node(disk: Path, tmpfs: Path) -> AsyncIterator[tuple[Node, dict]]:
     try:
         async with asyncio.TaskGroup() as tasks:
             storage = FileStorage(disk, tmpfs)
-            node = Node(engine, now_ms, tasks, name=name, storage=storage, sandbox_pool=0)
+            own = {"sandbox_pool": 0, **settings}
+            node = Node(engine, now_ms, tasks, name=name, storage=storage, **own)
             await node.listen()
             await node.start()
             try:

@@ -35,8 +35,8 @@ from node_agent.core.observed import (
     by_pod,
     image_names,
 )
+from node_agent.core.outcome import is_finished
 from node_agent.core.reconcile import plan
-from node_agent.core.restart import is_finished
 from node_agent.core.status import pod_status
 from node_agent.core.volume_actions import (
     DropContent,

@@ -6,7 +6,8 @@ from hypothesis import given, settings, strategies as st
 
 from orchestrator.core.scheduling import schedule, table_of
 from proto.kinds.node import Taint, allocatable
-from proto.kinds.pod import Toleration, host_ports, requests, tolerates
+from proto.kinds.pod import host_ports, requests
+from proto.kinds.toleration import Toleration, tolerates
 from tests.unit.core.making import bound, node, pod
 
 SETTINGS = settings(max_examples=80, deadline=None)

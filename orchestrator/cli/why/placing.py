@@ -20,13 +20,8 @@ from proto.kinds.node import (
     Node,
     allocatable,
 )
-from proto.kinds.pod import (
-    Pod,
-    host_ports,
-    is_terminated,
-    requests,
-    tolerates,
-)
+from proto.kinds.pod import Pod, host_ports, is_terminated, requests
+from proto.kinds.toleration import tolerates
 from proto.meta import condition
 
 SCHEDULER = "default-scheduler"

@@ -174,8 +174,7 @@ def _satisfies(pod: Pod, term: ScopedSelectorRequirement) -> bool:
 
 
 def _is_in_scope(pod: Pod, scope: str) -> bool:
-    # Whether a pod has a deadline: none can be made with one as long as the field is refused.
-    has_deadline = getattr(pod.spec, "active_deadline_seconds", None) is not None
+    has_deadline = pod.spec.active_deadline_seconds is not None
     is_best_effort = qos_class(pod.spec) == "BestEffort"
     match scope:
         case "Terminating":

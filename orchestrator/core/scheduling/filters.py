@@ -16,7 +16,7 @@ from proto.kinds.node_selector import (
     NodeSelectorRequirement,
     NodeSelectorTerm,
 )
-from proto.kinds.pod import Toleration, tolerates
+from proto.kinds.toleration import Toleration, tolerates
 
 MEMO_MAX = 1024
 """Combinations of selector and tolerations remembered at once: a few megabytes at 5,000 nodes."""

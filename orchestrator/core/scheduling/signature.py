@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from orchestrator.core.scheduling.peers import Rules, has_rules, rules_of
 from proto.kinds.node_selector import NodeAffinity, NodeSelector
-from proto.kinds.pod import Pod, PodSpec, Toleration, host_ports, requests
+from proto.kinds.pod import Pod, PodSpec, host_ports, requests
+from proto.kinds.toleration import Toleration
 
 UNITS_MAX = 2**50
 """Any request beyond this (a pebibyte) fits nowhere either; keeps the sums within 64 bits."""

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from proto.kinds.configuration import SECRETS, Secret
 from tests.unit.api.server import running
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
@@ -365,8 +364,8 @@ async def test_who_writes_what_nothing_acts_on_is_told_so(kind: str):
         ),
         (
             "DaemonSet",
-            {"spec": WORKLOAD | {"template": {"spec": POD | {"hostPID": True}}}},
-            "spec.template.spec.hostPID",
+            {"spec": WORKLOAD | {"template": {"spec": POD | {"runtimeClassName": "fast"}}}},
+            "spec.template.spec.runtimeClassName",
         ),
         (
             "DaemonSet",
@@ -498,25 +497,6 @@ async def test_a_wrong_field_is_named(kind: str, body: dict[str, Any], field: st
         status, said = await api.ask("POST", f"/{MANIFESTS[kind][0]}", manifest(kind, body))
     assert (status, said["reason"]) == (422, "Invalid")
     assert field in [cause["field"] for cause in said["details"]["causes"]]
-
-
-def test_a_secret_holds_a_mebibyte_and_no_more():
-    def errors(size: int) -> list[str]:
-        return [error.field for error in SECRETS.validate(_secret(size), None)]
-
-    assert (errors(1024 * 1024), errors(1024 * 1024 + 1)) == ([], ["data"])
-
-
-def _secret(size: int) -> Secret:
-    return SECRETS.defaults(Secret(string_data={"a": "x" * size}))
-
-
-async def test_a_secrets_text_becomes_data_and_is_not_shown():
-    async with running() as api:
-        body = {"data": {"a": base64.b64encode(b"old").decode()}, "stringData": {"a": "new"}}
-        _, made = await api.ask("POST", f"/{MANIFESTS['Secret'][0]}", manifest("Secret", body))
-    assert base64.b64decode(made["data"]["a"]) == b"new"
-    assert "stringData" not in made
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from proto.kinds.deployment import (
     RollingUpdateDeployment,
 )
 from proto.kinds.node import NODES, Node, NodeSpec, NodeStatus, Taint
-from proto.kinds.pod import PODS, Pod, PodSpec, PodStatus, PodTemplateSpec, Toleration
+from proto.kinds.pod import PODS, Pod, PodSpec, PodStatus, PodTemplateSpec
 from proto.kinds.replicaset import REPLICASETS, ReplicaSet, ReplicaSetSpec
 from proto.kinds.statefulset import (
     STATEFUL_SETS,
@@ -30,6 +30,7 @@ from proto.kinds.statefulset import (
     StatefulSetUpdateStrategy,
 )
 from proto.kinds.storage import PersistentVolumeClaim
+from proto.kinds.toleration import Toleration
 from proto.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, format_time
 
 NOW_MS = 1_700_000_000_000

@@ -7,7 +7,8 @@ from orchestrator.core.decisions import Create, render
 from orchestrator.core.scheduling import NodeTable, schedule
 from proto.kinds.daemonset import DAEMON_SETS
 from proto.kinds.node import UNREACHABLE_TAINT, Taint
-from proto.kinds.pod import PODS, Toleration, is_active
+from proto.kinds.pod import PODS, is_active
+from proto.kinds.toleration import Toleration
 from proto.meta import parse_time_ms
 from tests.property.sets_model import Sets
 from tests.unit.core.making import NOW_MS, bound, daemonset, node, template

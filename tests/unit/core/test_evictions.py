@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from orchestrator.core.decisions import Update, render
 from orchestrator.core.evictions import plan
 from proto.kinds.node import NOT_READY_TAINT, UNREACHABLE_TAINT, Taint
-from proto.kinds.pod import Toleration
+from proto.kinds.toleration import Toleration
 from proto.meta import format_time
 from tests.unit.core.making import NOW, NOW_MS, node, pod
 

@@ -5,7 +5,6 @@ import pytest
 from orchestrator.core.fields import parse
 from proto import codec
 from proto.errors import BadRequest, Invalid
-from proto.kinds.cronjob import CRON_JOBS
 from proto.kinds.deployment import DEPLOYMENTS
 from proto.kinds.pod import PODS
 
@@ -49,33 +48,18 @@ def test_unknown_fields_are_named_with_their_paths_and_left_out():
 
 def test_fields_that_would_change_what_runs_are_refused_by_name():
     with pytest.raises(Invalid) as caught:
-        parse(PODS, manifest(container={"volumeDevices": [{"name": "x"}]}, hostPID=True))
+        parse(PODS, manifest(container={"volumeDevices": [{"name": "x"}]}, runtimeClassName="fast"))
     assert [(error.field, error.reason) for error in caught.value.errors] == [
         ("spec.containers[0].volumeDevices", "FieldValueForbidden"),
-        ("spec.hostPID", "FieldValueForbidden"),
+        ("spec.runtimeClassName", "FieldValueForbidden"),
     ]
     assert str(caught.value).startswith('Pod "a" is invalid: [spec.containers[0].volumeDevices: ')
 
 
 @pytest.mark.parametrize("empty", [None, {}, [], "", False, 0])
 def test_a_refused_field_that_says_nothing_passes(empty):
-    _, findings = parse(PODS, manifest(hostPID=empty, resourceClaims=empty))
+    _, findings = parse(PODS, manifest(runtimeClassName=empty, overhead=empty))
     assert findings.warnings == []
-
-
-@pytest.mark.parametrize("medium", ["", "Memory"])
-def test_a_limit_that_nothing_enforces_is_told(medium):
-    volume = {"name": "v", "emptyDir": {"medium": medium, "sizeLimit": "1Gi"}}
-    _, findings = parse(PODS, manifest(volumes=[volume]))
-    told = "spec.volumes[0].emptyDir.sizeLimit: nothing enforces it on a disk"
-    assert [told in warning for warning in findings.warnings] == ([] if medium else [True])
-    template = {"spec": {"containers": [{"name": "c", "image": "web:1"}], "volumes": [volume]}}
-    for kind, spec, at in (
-        (DEPLOYMENTS, {"template": template}, "spec.template."),
-        (CRON_JOBS, {"jobTemplate": {"spec": {"template": template}}}, "spec.jobTemplate.spec."),
-    ):
-        _, findings = parse(kind, {"metadata": {"name": "a"}, "spec": spec})
-        assert [w.startswith(at) for w in findings.warnings] == ([] if medium else [True])
 
 
 def test_harmless_fields_are_ignored_with_a_warning():

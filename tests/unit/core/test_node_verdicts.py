@@ -6,7 +6,7 @@ from orchestrator.core.decisions import Update, UpdateStatus, render
 from orchestrator.core.node_lifecycle import Memory, State, Verdict
 from orchestrator.core.node_verdicts import is_lost, plan, pods_of_lost_node, remembered
 from proto.kinds.node import NOT_READY_TAINT, OUT_OF_SERVICE_TAINT, UNREACHABLE_TAINT, Taint
-from proto.kinds.pod import Toleration
+from proto.kinds.toleration import Toleration
 from proto.meta import condition, format_time
 from tests.unit.core.making import NOW, NOW_MS, node, pod
 

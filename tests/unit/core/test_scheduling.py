@@ -15,7 +15,7 @@ from proto.kinds.node_selector import (
     NodeSelectorTerm,
     PreferredSchedulingTerm,
 )
-from proto.kinds.pod import Toleration
+from proto.kinds.toleration import Toleration
 from tests.unit.core.making import bound, node, pod
 
 

@@ -74,5 +74,7 @@ def test_every_setting_is_described_by_help(capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         load_settings(["--help"], {})
     shown = capsys.readouterr().out
-    for name in set(Settings.__struct_fields__) - {"labels", "eviction_thresholds"}:
-        assert f"--{name.replace('_', '-')}" in shown
+    for name in Settings.__struct_fields__:
+        is_repeated = name in ("labels", "resources", "eviction_thresholds")
+        flag = (name.removesuffix("s") if is_repeated else name).replace("_", "-")
+        assert (f"--{flag} KEY=VALUE" if is_repeated else f"--{flag}") in shown

@@ -212,7 +212,6 @@ AT = "spec.containers[0].volumeMounts"
             f"{AT}[0].subPathExpr",
             "mutually exclusive",
         ),
-        ([{"name": "m", "mountPath": "/a", "subPath": "b"}], f"{AT}[0].subPath", "medium Memory"),
         (
             [{"name": "v", "mountPath": "/a", "mountPropagation": "Bidirectional"}],
             f"{AT}[0].mountPropagation",

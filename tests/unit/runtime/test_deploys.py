@@ -314,7 +314,9 @@ REFUSED = {
     "is invalid": pod_manifest("a").replace("main", "Not A Name"),
     "in the manifest twice": pod_manifest("a") + "---" + pod_manifest("a"),
     "publish at most": "---".join(pod_manifest(f"p{n}") for n in range(OBJECTS_MAX + 1)),
-    "not supported by Longshore": pod_manifest("a").replace("spec: {", "spec: {hostPID: true, "),
+    "not supported by Longshore": pod_manifest("a").replace(
+        "spec: {", "spec: {runtimeClassName: fast, "
+    ),
     "items": "apiVersion: v1\nkind: List\nitems: [1]",
 }
 
