@@ -56,6 +56,7 @@ class Process:
         os.kill(self.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
+        os.kill(self._popen.pid, signal.SIGCONT)  # nsenter stops itself with its child
         os.kill(self.pid, signal.SIGCONT)
 
     def reload(self) -> None:
