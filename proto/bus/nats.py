@@ -23,6 +23,7 @@ from nats.js import JetStreamContext, api
 from nats.js.errors import BadRequestError, NotFoundError
 
 from proto.bus import INTAKE_CONSUMER, Envelope, lag
+from proto.bus.cancelling import felt
 from proto.bus.mailbox import Mailbox
 from proto.bus.waiting import WaitingPublishers
 from proto.errors import Unavailable
@@ -75,7 +76,7 @@ class NatsSubscription:
         self._remote = await self._client.subscribe(self._subject, cb=self._receive)
         try:
             for _ in range(2):  # the first ping may overtake the subscription, the second cannot
-                await self._client.flush(timeout=CONNECT_TIMEOUT_S)
+                await felt(self._client.flush(timeout=CONNECT_TIMEOUT_S))
         except (nats.errors.Error, OSError):
             pass  # not connected: the client tells the next server
 
@@ -165,7 +166,7 @@ class NatsIntake:
         try:
             await self._declare_stream()
             try:
-                await self._jetstream.delete_consumer(self._stream, INTAKE_CONSUMER)
+                await felt(self._jetstream.delete_consumer(self._stream, INTAKE_CONSUMER))
             except NotFoundError:
                 pass  # the first ever
             await self._declare_consumer()
@@ -186,22 +187,20 @@ class NatsIntake:
             duplicate_window=0.1,  # the shortest there is: we answer duplicates, it swallows them
         )
         try:
-            await self._jetstream.add_stream(config)
+            await felt(self._jetstream.add_stream(config))
         except BadRequestError as error:
             if error.err_code != 10058:  # it exists with another configuration
                 raise
-            await self._jetstream.update_stream(config)
+            await felt(self._jetstream.update_stream(config))
 
     async def _declare_consumer(self) -> None:
-        await self._jetstream.add_consumer(
-            self._stream,
-            api.ConsumerConfig(
-                durable_name=INTAKE_CONSUMER,
-                ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=ACK_WAIT_S,
-                max_ack_pending=1,  # the order of publishing is the order of applying
-            ),
+        config = api.ConsumerConfig(
+            durable_name=INTAKE_CONSUMER,
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=ACK_WAIT_S,
+            max_ack_pending=1,  # the order of publishing is the order of applying
         )
+        await felt(self._jetstream.add_consumer(self._stream, config))
 
     async def get(self) -> NatsDelivery:
         """See `Intake.get`."""
@@ -435,7 +434,7 @@ class NatsBus:
         try:
             async with asyncio.timeout(FLUSH_TIMEOUT_S):
                 if self._client.is_connected:
-                    await self._client.flush(timeout=1)
+                    await felt(self._client.flush(timeout=1))
                 await self._client.close()
         except (nats.errors.Error, OSError, TimeoutError):
             pass  # the server has gone first
