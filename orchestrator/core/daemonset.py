@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import daemon_pod, revisions
+from orchestrator.core import daemon_pod, pinning, revisions
 from orchestrator.core.availability import earliest, is_available, next_change_ms
 from orchestrator.core.daemon_pod import Fit
 from orchestrator.core.decisions import Create, Decision, Emit, Plan, Remove, UpdateStatus
 from orchestrator.core.ownership import age_key, claim, selector_of
+from orchestrator.core.pinning import NO_CONFIGS, Configs
 from orchestrator.core.revisions import HASH_LABEL, History
 from proto.kinds.controllerrevision import ControllerRevision
 from proto.kinds.daemonset import (
@@ -113,6 +114,7 @@ def plan(
     nodes: Iterable[Node],
     pods: Iterable[Pod],
     now_ms: int,
+    configs: Configs = NO_CONFIGS,
 ) -> Plan:
     """What to do about a set now.
 
@@ -122,7 +124,12 @@ def plan(
         nodes: All of them, in any order.
         pods: Those it owns and those in its namespace that nobody owns, in any order.
         now_ms: Epoch milliseconds.
+        configs: What its pods take values from.
     """
+    template, writes = pinning.settled(DAEMON_SETS, ds, configs)
+    if writes:
+        return Plan(writes)
+    ds = replace(ds, spec=replace(ds.spec, template=template))
     history = revisions.settle(DAEMON_SETS, ds, found)
     if isinstance(history, Plan):
         return history
@@ -136,6 +143,7 @@ def plan(
         hashes = {pod.metadata.labels.get(HASH_LABEL, "") for pod in claimed.owned}
         used = {old.metadata.name for old in history.olds if revisions.hash_of(old) in hashes}
         decisions += history.surplus(ds.spec.revision_history_limit, used)
+        decisions += pinning.unused(configs, history.templates)
     status = _status(view)
     if status != ds.status:
         cause = f"on {status.current_number_scheduled} of {status.desired_number_scheduled} nodes"

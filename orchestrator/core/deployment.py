@@ -90,7 +90,7 @@ def plan(
     claimed = claim(DEPLOYMENTS, deployment, selector, REPLICASETS, replicasets)
     if claimed.writes:  # what is owned is not settled: look again once it is
         return Plan(claimed.writes)
-    template, writes = _configured(deployment, configs)
+    template, writes = pinning.settled(DEPLOYMENTS, deployment, configs)
     if writes:
         return Plan(writes)
     view = _view(deployment, template, [_share(rs, pods, now_ms) for rs in claimed.owned])
@@ -119,19 +119,6 @@ def plan(
             *(share.next_available_ms for share in shares),
         ),
     )
-
-
-def _configured(
-    deployment: Deployment, configs: Configs
-) -> tuple[PodTemplateSpec, tuple[Decision, ...]]:
-    """What pods should be made of, or what is to be written before that can be told."""
-    template = deployment.spec.template
-    if deployment.metadata.deletion_timestamp:
-        return template, ()
-    if writes := pinning.restored(DEPLOYMENTS, deployment, template, configs):
-        return template, writes
-    found = pinning.pinned(DEPLOYMENTS, deployment, template, configs)
-    return found.template, found.writes
 
 
 def _view(deployment: Deployment, template: PodTemplateSpec, shares: Sequence[Share]) -> _View:

@@ -99,6 +99,25 @@ def pinned(
     return Pinned(_with_names(template, names), tuple(writes))
 
 
+def settled(
+    owner_kind: Kind[Any], owner: Any, configs: Configs
+) -> tuple[PodTemplateSpec, tuple[Decision, ...]]:
+    """What a workload's pods should be made of, or what is to be written before that can be told.
+
+    Args:
+        owner_kind: Of the workload.
+        owner: The workload, possibly being deleted: then its template is left as it is.
+        configs: What there is.
+    """
+    template: PodTemplateSpec = owner.spec.template
+    if owner.metadata.deletion_timestamp:
+        return template, ()
+    if writes := restored(owner_kind, owner, template, configs):
+        return template, writes
+    found = pinned(owner_kind, owner, template, configs)
+    return found.template, found.writes
+
+
 def restored(
     owner_kind: Kind[Any], owner: Resource, template: PodTemplateSpec, configs: Configs
 ) -> tuple[Decision, ...]:

@@ -45,6 +45,13 @@ class History(Struct, frozen=True):
         every = (self.present, *self.olds)
         return next((found for found in every if found.metadata.name == name), None)
 
+    @property
+    def templates(self) -> Iterator[PodTemplateSpec]:
+        """Those of all revisions that are ours."""
+        for one in (self.present, *self.olds):
+            if (found := template_of(one)) is not None:
+                yield found
+
     def surplus(self, limit: int | None, used: Collection[str]) -> Iterator[Remove]:
         """Throw away the oldest beyond a number.
 

@@ -17,10 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 from msgspec.structs import replace
 
-from orchestrator.core import revisions, stateful_pod
+from orchestrator.core import pinning, revisions, stateful_pod
 from orchestrator.core.availability import is_available, next_change_ms
 from orchestrator.core.decisions import Create, Decision, Emit, Plan, Remove, UpdateStatus
 from orchestrator.core.ownership import claim, selector_of
+from orchestrator.core.pinning import NO_CONFIGS, Configs
 from orchestrator.core.revisions import HASH_LABEL, History
 from orchestrator.core.stateful_pod import Claims, Slot
 from proto.kinds.controllerrevision import ControllerRevision
@@ -89,6 +90,7 @@ def plan(
     pods: Iterable[Pod],
     claims: Claims,
     now_ms: int,
+    configs: Configs = NO_CONFIGS,
 ) -> Plan:
     """What to do about a set now.
 
@@ -98,7 +100,12 @@ def plan(
         pods: The same of pods, ended and terminating ones included.
         claims: By name, those of its namespace that its places may mean; others do not matter.
         now_ms: Epoch milliseconds.
+        configs: What its pods take values from.
     """
+    template, writes = pinning.settled(STATEFUL_SETS, sts, configs)
+    if writes:
+        return Plan(writes)
+    sts = replace(sts, spec=replace(sts.spec, template=template))
     history = revisions.settle(STATEFUL_SETS, sts, found)
     if isinstance(history, Plan):
         return history
@@ -112,6 +119,7 @@ def plan(
         decisions += _steps(view)
         used = {pod.metadata.labels.get(HASH_LABEL, "") for pod in view.pods}
         decisions += history.surplus(sts.spec.revision_history_limit, used | {view.current})
+        decisions += pinning.unused(configs, history.templates)
     status = _status(view)
     if status != sts.status:
         cause = f"{status.replicas} pods, {status.ready_replicas} ready"

@@ -27,7 +27,7 @@ STANDARD_VERBS = (
 
 
 Cell = str | int | float | None
-"""A value in a table; None: there is none, and kubectl prints ``<none>``."""
+"""A value in a table; None: there is none, and kubectl prints nothing."""
 
 
 @dataclass(frozen=True)

@@ -413,6 +413,10 @@ def age_cell(resource: Any, now_ms: int) -> str:
     return format_age(parse_time_ms(created), now_ms) if created else "<unknown>"
 
 
+def _nominated_cell(pod: Pod) -> str:
+    return pod.status.nominated_node_name or "<none>"
+
+
 PODS: Kind[Pod] = Kind(
     name="Pod",
     group="",
@@ -429,7 +433,7 @@ PODS: Kind[Pod] = Kind(
         Column("Age", age_cell),
         Column("IP", lambda pod, _: pod.status.pod_ip or "<none>", priority=1),
         Column("Node", lambda pod, _: pod.spec.node_name or "<none>", priority=1),
-        Column("Nominated Node", lambda pod, _: pod.status.nominated_node_name or None, priority=1),
+        Column("Nominated Node", lambda pod, _: _nominated_cell(pod), priority=1),
         Column("Readiness Gates", lambda _pod, _: "<none>", priority=1),
     ),
     defaults=defaults,

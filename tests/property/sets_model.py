@@ -41,9 +41,11 @@ class Sets(Cluster):
     def plan(self) -> Plan:
         revisions = self.of(CONTROLLER_REVISIONS)
         if self.of(DAEMON_SETS):
-            return daemonset.plan(self.ds, revisions, self.nodes, self.pods, self.now_ms)
+            found, configs = self.ds, self.configs(self.ds)
+            return daemonset.plan(found, revisions, self.nodes, self.pods, self.now_ms, configs)
         claims = {claim.metadata.name: claim for claim in self.of(PERSISTENT_VOLUME_CLAIMS)}
-        return statefulset.plan(self.sts, revisions, self.pods, claims, self.now_ms)
+        configs = self.configs(self.sts)
+        return statefulset.plan(self.sts, revisions, self.pods, claims, self.now_ms, configs)
 
     def change(self, **spec: object) -> None:
         kind = DAEMON_SETS if self.of(DAEMON_SETS) else STATEFUL_SETS

@@ -1,9 +1,10 @@
-"""Daemon sets: woken by their revisions and pods, and by every node."""
+"""Daemon sets: woken by revisions, pods, every node, and configuration that rolls them."""
 
 from collections.abc import Iterator
 
 from orchestrator.core import daemonset
 from orchestrator.core.decisions import Plan
+from orchestrator.runtime.controllers import configuration
 from orchestrator.runtime.controllers.controller import Controller, Name, candidates, wakes
 from orchestrator.world import Entry
 from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
@@ -16,9 +17,12 @@ class DaemonSets(Controller[Name]):
     """See the module."""
 
     name = "daemonset"
-    kinds = frozenset({DAEMON_SETS, CONTROLLER_REVISIONS, PODS, NODES})
+    kinds = frozenset({DAEMON_SETS, CONTROLLER_REVISIONS, PODS, NODES, *configuration.KINDS})
 
     def woken_by(self, entry: Entry) -> Iterator[Name]:
+        if entry.kind in configuration.KINDS:
+            yield from configuration.wakes(self._world, DAEMON_SETS, entry)
+            return
         if entry.kind is not NODES:
             yield from wakes(self._world, DAEMON_SETS, entry)
             return
@@ -31,4 +35,5 @@ class DaemonSets(Controller[Name]):
             return Plan()
         revisions = candidates(self._world, found, CONTROLLER_REVISIONS)
         pods = candidates(self._world, found, PODS)
-        return daemonset.plan(found, revisions, self._world.objects(NODES), pods, now_ms)
+        configs = configuration.of(self._world, found)
+        return daemonset.plan(found, revisions, self._world.objects(NODES), pods, now_ms, configs)

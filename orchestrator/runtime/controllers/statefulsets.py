@@ -1,9 +1,10 @@
-"""Stateful sets: woken by their revisions, their pods, and the claims of their places."""
+"""Stateful sets: woken by revisions, pods, their places' claims, configuration that rolls them."""
 
 from collections.abc import Iterator
 
 from orchestrator.core import stateful_pod, statefulset
 from orchestrator.core.decisions import Plan
+from orchestrator.runtime.controllers import configuration
 from orchestrator.runtime.controllers.controller import Controller, Name, candidates, wakes
 from orchestrator.world import Entry
 from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
@@ -16,9 +17,20 @@ class StatefulSets(Controller[Name]):
     """See the module."""
 
     name = "statefulset"
-    kinds = frozenset({STATEFUL_SETS, CONTROLLER_REVISIONS, PODS, PERSISTENT_VOLUME_CLAIMS})
+    kinds = frozenset(
+        {
+            STATEFUL_SETS,
+            CONTROLLER_REVISIONS,
+            PODS,
+            PERSISTENT_VOLUME_CLAIMS,
+            *configuration.KINDS,
+        }
+    )
 
     def woken_by(self, entry: Entry) -> Iterator[Name]:
+        if entry.kind in configuration.KINDS:
+            yield from configuration.wakes(self._world, STATEFUL_SETS, entry)
+            return
         if entry.kind is not PERSISTENT_VOLUME_CLAIMS:
             yield from wakes(self._world, STATEFUL_SETS, entry)
             return
@@ -42,4 +54,5 @@ class StatefulSets(Controller[Name]):
             for name in names
             if (claim := self._world.get(PERSISTENT_VOLUME_CLAIMS, key[0], name)) is not None
         }
-        return statefulset.plan(found, revisions, pods, claims, now_ms)
+        configs = configuration.of(self._world, found)
+        return statefulset.plan(found, revisions, pods, claims, now_ms, configs)

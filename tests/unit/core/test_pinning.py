@@ -6,8 +6,11 @@ from msgspec.structs import replace
 from orchestrator.core import pinning
 from orchestrator.core.decisions import render
 from orchestrator.core.pinning import ROLL_ON_CONFIG, SNAPSHOT_OF
+from orchestrator.core.revisions import template_of
 from proto.kinds.configuration import CONFIG_MAPS, SECRETS, ConfigMap, Secret
 from proto.kinds.container import EnvVar, EnvVarSource
+from proto.kinds.controllerrevision import CONTROLLER_REVISIONS
+from proto.kinds.daemonset import DAEMON_SETS
 from proto.kinds.deployment import DEPLOYMENTS, HASH_LABEL
 from proto.kinds.references import Reference, referenced, renamed
 from proto.kinds.source import (
@@ -17,6 +20,7 @@ from proto.kinds.source import (
     SecretEnvSource,
     SecretKeySelector,
 )
+from proto.kinds.statefulset import STATEFUL_SETS
 from proto.kinds.volume import (
     ConfigMapProjection,
     ConfigMapVolumeSource,
@@ -28,7 +32,8 @@ from proto.kinds.volume import (
 )
 from proto.meta import ObjectMeta
 from tests.property.cluster_model import Cluster
-from tests.unit.core.making import NOW_MS, deployment, template
+from tests.property.sets_model import Sets
+from tests.unit.core.making import NOW_MS, daemonset, deployment, node, statefulset, template
 
 
 def settings(color="blue", name="settings"):
@@ -218,6 +223,29 @@ def test_a_secrets_copy_has_its_type_and_a_name_that_tells_nothing():
     again.settle()
     other = next(found for found in again.of(SECRETS) if found.metadata.name != "db")
     assert other.metadata.name != copy.metadata.name
+
+
+@pytest.mark.parametrize("kind", [STATEFUL_SETS, DAEMON_SETS], ids=lambda kind: kind.singular)
+def test_sets_are_rolled_and_taken_back_as_well(kind):
+    cluster = Sets(NOW_MS, [node("n1"), node("n2")])
+    cluster.create(CONFIG_MAPS, settings())
+    found = statefulset(2) if kind is STATEFUL_SETS else daemonset()
+    spec = replace(found.spec, template=using(found.spec.template))
+    meta = replace(found.metadata, annotations={ROLL_ON_CONFIG: "true"})
+    cluster.create(kind, replace(found, metadata=meta, spec=spec))
+    cluster.settle()
+    assert used(cluster) == ["blue"]
+    repaint(cluster, "red")
+    cluster.settle()
+    assert used(cluster) == ["red"]
+    first = min(cluster.of(CONTROLLER_REVISIONS), key=lambda revision: revision.revision)
+    cluster.change(template=template_of(first))  # as ``kubectl rollout undo`` does
+    cluster.settle()
+    assert used(cluster) == ["blue"]
+    assert config(cluster, "settings").data == {"color": "blue"}
+    (changed,) = cluster.of(kind)
+    assert [ref.name for ref in referenced(changed.spec.template.spec)] == ["settings"]
+    assert sorted(snapshots(cluster).values()) == ["blue", "red"]
 
 
 def test_every_place_that_names_one_is_renamed():
