@@ -173,9 +173,10 @@ async def test_a_node_puts_an_end_to_pods_that_have_too_long_or_too_much(tmp_pat
             "container has runAsNonRoot and image will run as root "
             f'(pod: "root_default({uid})", container: root)'
         )
+        folder = tmp_path / "agent" / "pods" / full.uid
+        await until(lambda: not folder.exists(), "nothing is left of what was too much")
         before = {c.id for c in (await node.existing())[0]}
         await node.kill()
-        (tmp_path / "agent" / "pods" / full.uid / "rooms" / "room" / "x").unlink()
         node.reports.clear()
         await node.start()
         for name, reason in (("late", "DeadlineExceeded"), ("full", "Evicted")):

@@ -316,6 +316,8 @@ async def test_an_agent_killed_between_any_two_steps_leaves_nothing_and_restarts
             await until(lambda: outside.runs("stays"), "the one that stays runs")
             staying = await engine.list()
             assert len(staying) == 2  # its holder and its container
+            places = tmp_path / "node-1", secrets.parent
+            (last_word,) = left(*places)  # the file for it, of the one that stays
             await outside.kill()
             for moment in ("contents", "*", "*/files/*", "volume", "sandbox", "container", "going"):
                 assigned = a_pod(ROOM, CACHE, FILES, HIDDEN)
@@ -345,8 +347,7 @@ async def test_an_agent_killed_between_any_two_steps_leaves_nothing_and_restarts
                 assert await engine.volumes() == []
                 assert not has("*")(), moment
                 outside.assignment = Assignment(**fence, generation=generation + 3, pods=(stays,))
-                places = tmp_path / "node-1", secrets.parent
-                await until(lambda: left(*places) == [], f"nothing is left after {moment}")  # noqa: B023
+                await until(lambda: left(*places) == [last_word], f"no more is left after {moment}")
                 await outside.kill()
         finally:
             await outside.kill()

@@ -579,10 +579,8 @@ async def test_what_may_not_change_does_not(
 
 async def test_a_jobs_pods_are_found_by_its_uid():
     async with running() as api:
-        path = f"/{MANIFESTS['Job'][0]}"
-        _, made = await api.ask("POST", path, manifest("Job", {"spec": JOB}))
-    label = "batch.kubernetes.io/controller-uid"
-    uid = made["metadata"]["uid"]
+        _, made = await api.ask("POST", f"/{MANIFESTS['Job'][0]}", manifest("Job", {"spec": JOB}))
+    label, uid = "batch.kubernetes.io/controller-uid", made["metadata"]["uid"]
     assert made["spec"]["selector"]["matchLabels"] == {label: uid}
     labels = made["spec"]["template"]["metadata"]["labels"]
     assert (labels[label], labels["job-name"]) == (uid, "x")
