@@ -87,7 +87,10 @@ async def test_what_fails_in_one_pod_is_told_and_holds_up_no_other():
     ports = (ContainerPort(container_port=80, host_port=18_099),)
     spec = given.spec("c0", image="demo/busybox:1", command=("sleep", "600"), ports=ports)
     first, taken, absent = a_pod("first"), a_pod("taken"), a_pod("absent")
-    first, taken = (replace(p, spec=replace(p.spec, containers=(spec,))) for p in (first, taken))
+    first, taken = (
+        replace(p, spec=replace(p.spec, containers=(spec,), termination_grace_period_seconds=1))
+        for p in (first, taken)
+    )
     wrong = given.spec("c0", image="demo/busybox:1", command=("no-such-program",))
     absent = replace(absent, spec=replace(absent.spec, containers=(wrong,)))
     async with a_node() as node:
