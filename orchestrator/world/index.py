@@ -7,18 +7,19 @@ from proto.kinds.kind import Kind
 from proto.kinds.pod import PODS, Pod
 from proto.kinds.references import referenced
 
-Key = tuple[Kind[Any], str, str]
+Key = tuple[str, str]
+"""Namespace and name."""
 
 
 def _key(entry: Entry) -> Key:
-    return entry.kind, entry.namespace, entry.name
+    return entry.namespace, entry.name
 
 
 class OwnerIndex:
     """Objects by the uids of their owners, and all objects by their own."""
 
     def __init__(self) -> None:
-        self._dependents: dict[str, dict[Key, Entry]] = {}
+        self._dependents: dict[str, dict[Kind[Any], dict[Key, Entry]]] = {}
         self._orphans: dict[tuple[Kind[Any], str], dict[str, Entry]] = {}
         self._uids: dict[str, Entry] = {}
 
@@ -27,10 +28,7 @@ class OwnerIndex:
         if old is not None:
             self._uids.pop(old.object.metadata.uid, None)
             for owner in old.object.metadata.owner_references:
-                dependents = self._dependents.get(owner.uid, {})
-                dependents.pop(_key(old), None)
-                if not dependents:
-                    self._dependents.pop(owner.uid, None)
+                self._forget(owner.uid, old)
             room = self._orphans.get((old.kind, old.namespace), {})
             room.pop(old.name, None)
             if not room:
@@ -38,10 +36,20 @@ class OwnerIndex:
         if new is not None:
             self._uids[new.object.metadata.uid] = new
             for owner in new.object.metadata.owner_references:
-                self._dependents.setdefault(owner.uid, {})[_key(new)] = new
+                kinds = self._dependents.setdefault(owner.uid, {})
+                kinds.setdefault(new.kind, {})[_key(new)] = new
             if new.object.metadata.controller is None:
                 room = self._orphans.setdefault((new.kind, new.namespace), {})
                 room[new.name] = new
+
+    def _forget(self, uid: str, dependent: Entry) -> None:
+        kinds = self._dependents.get(uid, {})
+        found = kinds.get(dependent.kind, {})
+        found.pop(_key(dependent), None)
+        if not found:
+            kinds.pop(dependent.kind, None)
+        if not kinds:
+            self._dependents.pop(uid, None)
 
     def by_uid(self, uid: str) -> Entry | None:
         """The object of that uid."""
@@ -49,8 +57,9 @@ class OwnerIndex:
 
     def dependents(self, uid: str) -> list[Entry]:
         """Everything that names this owner, ordered by kind, namespace and name."""
-        found = self._dependents.get(uid, {})
-        return [found[key] for key in sorted(found, key=lambda k: (k[0].resource, k[1], k[2]))]
+        kinds = self._dependents.get(uid, {})
+        ordered = sorted(kinds, key=lambda kind: kind.resource)
+        return [entry for kind in ordered for entry in self._of_kind(uid, kind)]
 
     def orphans(self, kind: Kind[Any], namespace: str) -> list[Any]:
         """Objects that no controller manages, ordered by name."""
@@ -59,7 +68,11 @@ class OwnerIndex:
 
     def owned_by(self, uid: str, kind: Kind[Any]) -> list[Any]:
         """Those of one kind, decoded."""
-        return [entry.object for entry in self.dependents(uid) if entry.kind is kind]
+        return [entry.object for entry in self._of_kind(uid, kind)]
+
+    def _of_kind(self, uid: str, kind: Kind[Any]) -> list[Entry]:
+        found = self._dependents.get(uid, {}).get(kind, {})
+        return [found[key] for key in sorted(found)]
 
 
 class NodesBySource:
