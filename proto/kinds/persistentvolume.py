@@ -16,7 +16,7 @@ from proto.kinds.event import ObjectReference
 from proto.kinds.kind import Column, Kind
 from proto.kinds.node_selector import NodeSelector
 from proto.kinds.pod import age_cell
-from proto.kinds.volume import HostPathVolumeSource
+from proto.kinds.volume import WITHOUT_DRIVER, HostPathVolumeSource
 from proto.meta import Model, Resource, Time
 
 LOCAL_DIRECTORY = "longshore.dev/local-directory"
@@ -78,26 +78,8 @@ class PersistentVolumeSpec(Model, frozen=True, kw_only=True):
     """What it is: exactly one of the sources, and what it offers."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {
-        "awsElasticBlockStore": _NO_DRIVER,
-        "azureDisk": _NO_DRIVER,
-        "azureFile": _NO_DRIVER,
-        "cephfs": _NO_DRIVER,
-        "cinder": _NO_DRIVER,
-        "fc": _NO_DRIVER,
-        "flexVolume": _NO_DRIVER,
-        "flocker": _NO_DRIVER,
-        "gcePersistentDisk": _NO_DRIVER,
-        "glusterfs": _NO_DRIVER,
-        "iscsi": _NO_DRIVER,
+        **dict.fromkeys(WITHOUT_DRIVER, _NO_DRIVER),
         "mountOptions": "folders and Docker's volumes are mounted as they are",
-        "nfs": _NO_DRIVER,
-        "photonPersistentDisk": _NO_DRIVER,
-        "portworxVolume": _NO_DRIVER,
-        "quobyte": _NO_DRIVER,
-        "rbd": _NO_DRIVER,
-        "scaleIO": _NO_DRIVER,
-        "storageos": _NO_DRIVER,
-        "vsphereVolume": _NO_DRIVER,
     }
 
     capacity: Amounts = {}

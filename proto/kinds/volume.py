@@ -16,6 +16,29 @@ from proto.kinds.source import ObjectFieldSelector, ResourceFieldSelector
 from proto.meta import Model
 from proto.quantity import Quantity
 
+WITHOUT_DRIVER = (
+    "awsElasticBlockStore",
+    "azureDisk",
+    "azureFile",
+    "cephfs",
+    "cinder",
+    "fc",
+    "flexVolume",
+    "flocker",
+    "gcePersistentDisk",
+    "glusterfs",
+    "iscsi",
+    "nfs",
+    "photonPersistentDisk",
+    "portworxVolume",
+    "quobyte",
+    "rbd",
+    "scaleIO",
+    "storageos",
+    "vsphereVolume",
+)
+"""Sources, of volumes and of persistent ones, that no node has a driver for."""
+
 _NO_DRIVER = "nodes have no driver for it: mount it on the host, and use a hostPath"
 
 MODE_DEFAULT = 0o644
@@ -144,28 +167,10 @@ class Volume(Model, frozen=True, kw_only=True):
     """One volume: a name and one source."""
 
     REFUSED: ClassVar[Mapping[str, str]] = {
-        "awsElasticBlockStore": _NO_DRIVER,
-        "azureDisk": _NO_DRIVER,
-        "azureFile": _NO_DRIVER,
-        "cephfs": _NO_DRIVER,
-        "cinder": _NO_DRIVER,
+        **dict.fromkeys(WITHOUT_DRIVER, _NO_DRIVER),
         "csi": "no CSI driver runs on a node",
-        "fc": _NO_DRIVER,
-        "flexVolume": _NO_DRIVER,
-        "flocker": _NO_DRIVER,
-        "gcePersistentDisk": _NO_DRIVER,
         "gitRepo": "Kubernetes itself has switched it off: clone in an init container",
-        "glusterfs": _NO_DRIVER,
         "image": "Docker mounts no images",
-        "iscsi": _NO_DRIVER,
-        "nfs": _NO_DRIVER,
-        "photonPersistentDisk": _NO_DRIVER,
-        "portworxVolume": _NO_DRIVER,
-        "quobyte": _NO_DRIVER,
-        "rbd": _NO_DRIVER,
-        "scaleIO": _NO_DRIVER,
-        "storageos": _NO_DRIVER,
-        "vsphereVolume": _NO_DRIVER,
     }
 
     name: str

@@ -169,9 +169,7 @@ def _most(
         return f"{said}.  No limit is specified"
     if quantity.parse(limits[name]) > quantity.parse(bound):
         return f"{said}, but limit is {limits[name]}"
-    if name in requests and quantity.parse(requests[name]) > quantity.parse(bound):
-        return f"{said}, but request is {requests[name]}"
-    return ""
+    return _above(said, name, bound, requests)
 
 
 def _most_requested(
@@ -180,7 +178,11 @@ def _most_requested(
     said = f"maximum {name} usage per {type_} is {bound}"
     if name not in requests:
         return f"{said}.  No request is specified"
-    if quantity.parse(requests[name]) > quantity.parse(bound):
+    return _above(said, name, bound, requests)
+
+
+def _above(said: str, name: str, bound: quantity.Quantity, requests: Amounts) -> str:
+    if name in requests and quantity.parse(requests[name]) > quantity.parse(bound):
         return f"{said}, but request is {requests[name]}"
     return ""
 
