@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import needs
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.kubectl.test_objects import one as one, server as server  # noqa: PLC0414
 
-pytestmark = pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine")
+pytestmark = needs.KUBECTL
 
 PODS = "/api/v1/namespaces/default/pods"
 POD: dict[str, Any] = {

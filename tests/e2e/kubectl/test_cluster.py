@@ -1,15 +1,14 @@
 """kubectl and a whole cluster on this machine: what a user of the README does."""
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import binaries, needs
 from tests.e2e.kubectl.binaries import Kubectl
-from tests.e2e.kubectl.cluster import ENGINE, up
+from tests.e2e.kubectl.cluster import up
 from tests.e2e.kubectl.definitions import DEFINITION, OBJECT
 from tests.e2e.waiting import eventually
 
@@ -18,14 +17,7 @@ IMAGE = f"longshore-test-kubectl-{RUN}:1"
 PREFIX = "node"
 SERVE = "trap 'exit 0' TERM; echo up; while :; do sleep 0.1; done"
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
-    pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
-        reason="no Docker engine answers at /var/run/docker.sock",
-    ),
-]
+pytestmark = needs.KUBECTL_AND_CLUSTER
 
 
 @pytest.fixture(scope="module")

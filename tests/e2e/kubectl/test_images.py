@@ -4,14 +4,13 @@
 """
 
 import json
-import os
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.images import SLEEP, busybox_root
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import binaries, needs
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.kubectl.cluster import ENGINE, up
 from tests.e2e.registry import PASSWORD, USER, Registry, registry
@@ -19,14 +18,7 @@ from tests.e2e.waiting import eventually
 
 PATIENCE_S = 60
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
-    pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
-        reason="no Docker engine answers at /var/run/docker.sock",
-    ),
-]
+pytestmark = needs.KUBECTL_AND_CLUSTER
 
 
 @pytest.fixture(scope="module")

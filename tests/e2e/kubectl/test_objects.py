@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import binaries, needs
 from tests.e2e.kubectl.binaries import Kubectl
 from tests.e2e.waiting import eventually
 from tests.unit.api.server import running
@@ -26,7 +26,7 @@ spec:
       - {name: c, image: "web:1", env: [{name: A, value: "1"}], ports: [{containerPort: 80}]}
 """
 
-pytestmark = pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine")
+pytestmark = needs.KUBECTL
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import yaml
 
 from tests.e2e.conftest import REQUIRED
 from tests.e2e.kubeapi import KubeApi
-from tests.e2e.kubectl import binaries, commands
-from tests.e2e.kubectl.cluster import ENGINE, Up, up
+from tests.e2e.kubectl import binaries, commands, needs
+from tests.e2e.kubectl.cluster import Up, up
 from tests.e2e.kubectl.sessions import FOLDER, Scene, Step, read, scenes
 from tests.e2e.kubectl.shell import Printed, Shell, at_shell
 from tests.e2e.waiting import eventually
@@ -35,10 +35,7 @@ pytestmark = [
         not binaries.found() and os.environ.get(REQUIRED) != "1",
         reason="no kubectl on this machine",
     ),
-    pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get(REQUIRED) != "1",
-        reason="no Docker engine answers at /var/run/docker.sock",
-    ),
+    needs.DOCKER,
 ]
 
 

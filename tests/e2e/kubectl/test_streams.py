@@ -27,9 +27,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import streaming
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import binaries, needs
 from tests.e2e.kubectl.binaries import Kubectl
-from tests.e2e.kubectl.cluster import ENGINE, Up, up
+from tests.e2e.kubectl.cluster import Up, up
 from tests.e2e.waiting import eventually, throughout
 from tests.servers import free_port
 
@@ -61,14 +61,7 @@ spec:
   - {{name: c, image: {image}, command: [cat], stdin: true}}
 """
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
-    pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
-        reason="no Docker engine answers at /var/run/docker.sock",
-    ),
-]
+pytestmark = needs.KUBECTL_AND_CLUSTER
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """kubectl top: what nodes, pods and containers use, with every way to ask for less or in order."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kubectl import binaries
+from tests.e2e.kubectl import binaries, needs
 from tests.e2e.kubectl.binaries import Kubectl
-from tests.e2e.kubectl.cluster import ENGINE, Up, up
+from tests.e2e.kubectl.cluster import Up, up
 from tests.e2e.waiting import eventually
 
 IMAGE = f"longshore-test-top-{uuid.uuid4().hex[:6]}:1"
@@ -22,14 +21,7 @@ BUSY, SLEEP = "while :; do :; done", "sleep 100000"
 HOLD = f"dd if=/dev/zero of=/dev/shm/held bs=1M count=50; {SLEEP}"
 PODS = {"busy": {"c": BUSY}, "full": {"c": HOLD}, "idle": {"c": SLEEP, "side": SLEEP}}
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.skipif(not binaries.found(), reason="no kubectl on this machine"),
-    pytest.mark.skipif(
-        not ENGINE.answers() and os.environ.get("LONGSHORE_REQUIRE_E2E") != "1",
-        reason="no Docker engine answers at /var/run/docker.sock",
-    ),
-]
+pytestmark = needs.KUBECTL_AND_CLUSTER
 
 
 def manifest(name: str, scripts: dict[str, str]) -> dict[str, object]:

@@ -31,6 +31,7 @@ from proto.kinds.statefulset import (
 )
 from proto.kinds.storage import PersistentVolumeClaim
 from proto.kinds.toleration import Toleration
+from proto.messages import NodeFacts, NodeReport, PodReport
 from proto.meta import Condition, LabelSelector, ObjectMeta, OwnerReference, format_time
 
 NOW_MS = 1_700_000_000_000
@@ -272,3 +273,16 @@ def node(
 
 def bound(found: Pod, node_name: str) -> Pod:
     return replace(found, spec=replace(found.spec, node_name=node_name))
+
+
+def report(*pods: PodReport, **facts: object) -> NodeReport:
+    """What the agent of ``n1`` tells of its node and these pods."""
+    return NodeReport(
+        node="n1",
+        incarnation=1,
+        version=1,
+        epoch=1,
+        generation=1,
+        facts=NodeFacts(**facts),
+        pods=pods,
+    )

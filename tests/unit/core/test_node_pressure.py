@@ -5,8 +5,8 @@ from msgspec.structs import replace
 from orchestrator.core.decisions import Update, UpdateStatus
 from orchestrator.core.reports import plan
 from proto.kinds.node import Node, NodeSpec, NodeStatus, Taint
-from proto.messages import NodeFacts, NodeReport
 from proto.meta import Condition, ObjectMeta, condition
+from tests.unit.core.making import report as report_of
 
 READY = Condition(type="Ready", status="True", reason="AgentReady")
 MINE = Taint(key="mine", effect="NoExecute")
@@ -19,14 +19,7 @@ def told(holds: str, at: str = "2026-01-01T00:00:00Z", type_: str = "DiskPressur
 
 def after(node: Node, *conditions: Condition) -> Node:
     """The node once its agent's report was followed to the end."""
-    report = NodeReport(
-        node="n1",
-        incarnation=1,
-        version=1,
-        epoch=1,
-        generation=1,
-        facts=NodeFacts(conditions=conditions),
-    )
+    report = report_of(conditions=conditions)
     for _ in range(5):
         decisions = plan(report, node, []).decisions
         if not decisions:

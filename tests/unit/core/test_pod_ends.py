@@ -6,9 +6,9 @@ from orchestrator.core import evictions, garbage, node_verdicts, reports
 from orchestrator.core.decisions import Remove
 from proto.kinds.node import Taint
 from proto.kinds.pod import PodStatus
-from proto.messages import NodeFacts, NodeReport, PodReport
+from proto.messages import PodReport
 from proto.meta import condition
-from tests.unit.core.making import NOW, NOW_MS, node, pod
+from tests.unit.core.making import NOW, NOW_MS, node, pod, report as report_of
 
 
 def left(plan):
@@ -52,15 +52,7 @@ def test_a_pod_that_its_node_has_removed_has_ended():
         status=PodStatus(phase="Running"),
         is_gone=True,
     )
-    report = NodeReport(
-        node="n1",
-        incarnation=1,
-        version=1,
-        epoch=1,
-        generation=1,
-        facts=NodeFacts(),
-        pods=(about,),
-    )
+    report = report_of(about)
     succeeded = replace(going, status=replace(going.status, phase="Succeeded"))
     assert [left(reports.plan(report, node("n1"), [found])) for found in (going, succeeded)] == [
         ("Failed", None),

@@ -14,8 +14,9 @@ from proto.kinds.container import (
 )
 from proto.kinds.node import Node
 from proto.kinds.pod import Pod, PodSpec, PodStatus
-from proto.messages import NodeFacts, NodeReport, PodReport
+from proto.messages import PodReport
 from proto.meta import ObjectMeta
+from tests.unit.core.making import report as report_of
 
 RUNNING = ContainerState(running=ContainerStateRunning(started_at="2026-01-01T00:00:00Z"))
 ENDED = ContainerState(terminated=ContainerStateTerminated(exit_code=137, reason="Error"))
@@ -30,15 +31,7 @@ def told(before: PodStatus, now: PodStatus) -> PodStatus | None:
     """The status that is written; None: nothing is."""
     meta = ObjectMeta(name="web", namespace="default", uid="u")
     pod = Pod(metadata=meta, spec=PodSpec(containers=(Container(name="c"),)), status=before)
-    report = NodeReport(
-        node="n1",
-        incarnation=1,
-        version=1,
-        epoch=1,
-        generation=1,
-        facts=NodeFacts(),
-        pods=(PodReport(uid="u", namespace="default", name="web", status=now),),
-    )
+    report = report_of(PodReport(uid="u", namespace="default", name="web", status=now))
     node = Node(metadata=ObjectMeta(name="n1"))
     written = [d.object.status for d in plan(report, node, [pod]).decisions if d.kind.name == "Pod"]
     return written[0] if written else None
@@ -59,14 +52,7 @@ def test_what_ran_beside_a_pods_containers_is_seen_to_end_after_them():
 
 
 def test_where_a_node_keeps_volumes_is_noted_beside_what_others_note_of_it():
-    report = NodeReport(
-        node="n1",
-        incarnation=1,
-        version=1,
-        epoch=1,
-        generation=1,
-        facts=NodeFacts(volumes_folder="/var/stored"),
-    )
+    report = report_of(volumes_folder="/var/stored")
     node = Node(metadata=ObjectMeta(name="n1", annotations={"note": "mine"}))
     (decision,) = plan(report, node, []).decisions
     assert decision.object.metadata.annotations == {
