@@ -71,17 +71,15 @@ def source(kind: str, snapshot: Config) -> Reference:
     return Reference(kind, snapshot.metadata.annotations.get(SNAPSHOT_OF, ""))
 
 
-def pinned(
-    owner_kind: Kind[Any], owner: Resource, template: PodTemplateSpec, configs: Configs
-) -> Pinned:
+def pinned(owner_kind: Kind[Any], owner: Any, configs: Configs) -> Pinned:
     """The template that the workload's pods should be made of now.
 
     Args:
         owner_kind: Of the workload.
         owner: The workload.
-        template: As it has it.
         configs: What there is.
     """
+    template: PodTemplateSpec = owner.spec.template
     if not is_pinned(owner):
         return Pinned(template)
     names: dict[Reference, str] = {}
@@ -112,20 +110,19 @@ def settled(
     template: PodTemplateSpec = owner.spec.template
     if owner.metadata.deletion_timestamp:
         return template, ()
-    if writes := restored(owner_kind, owner, template, configs):
+    if writes := restored(owner_kind, owner, configs):
         return template, writes
-    found = pinned(owner_kind, owner, template, configs)
+    found = pinned(owner_kind, owner, configs)
     return found.template, found.writes
 
 
-def restored(
-    owner_kind: Kind[Any], owner: Resource, template: PodTemplateSpec, configs: Configs
-) -> tuple[Decision, ...]:
+def restored(owner_kind: Kind[Any], owner: Any, configs: Configs) -> tuple[Decision, ...]:
     """What takes the configuration back, where the template names snapshots; else nothing.
 
     First what they hold is written to where it came from; when that is done, the workload gets a
     template with the names of old.
     """
+    template: PodTemplateSpec = owner.spec.template
     back: dict[Reference, str] = {}
     writes: list[Decision] = []
     for wanted in referenced(template.spec):
@@ -137,7 +134,7 @@ def restored(
         writes += _written_back(owner_kind, owner, origin, snapshot, configs.live.get(origin))
     if writes or not back:
         return tuple(writes)
-    spec = replace(_spec(owner), template=_with_names(template, back))
+    spec = replace(owner.spec, template=_with_names(template, back))
     return (Update(owner_kind, replace(owner, spec=spec), "its configuration is restored"),)
 
 
@@ -147,10 +144,6 @@ def unused(configs: Configs, templates: Iterable[PodTemplateSpec]) -> Iterator[R
     for snapshot, held in sorted(configs.snapshots.items()):
         if snapshot not in needed and not held.metadata.deletion_timestamp:
             yield Remove(KINDS[snapshot.kind], held, "no revision uses it")
-
-
-def _spec(owner: Any) -> Any:
-    return owner.spec
 
 
 def _with_names(template: PodTemplateSpec, names: Mapping[Reference, str]) -> PodTemplateSpec:

@@ -286,5 +286,5 @@ def test_every_place_that_names_one_is_renamed():
 def test_a_deployment_without_configuration_is_not_touched():
     found = rolling()
     empty = replace(found, spec=replace(found.spec, template=template()))
-    pinned = pinning.pinned(DEPLOYMENTS, empty, empty.spec.template, pinning.NO_CONFIGS)
+    pinned = pinning.pinned(DEPLOYMENTS, empty, pinning.NO_CONFIGS)
     assert pinned == pinning.Pinned(empty.spec.template)
